@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` shows the main job, `make test` runs all tests. Both set everything up by themselves.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check unit integration fuse format lint types imports proto lock bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.runtime: requirements.lock pyproject.toml scripts/bootstrap.sh
+	@scripts/bootstrap.sh requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml scripts/bootstrap.sh
+	@scripts/bootstrap.sh requirements-dev.lock
+	@touch $@ $(VENV)/.runtime
+
+demo: $(VENV)/.runtime ## Fluid's configuration in, a mounted and cached dataset out (KEEP=1 leaves it running)
+	@$(BIN)/python demo/demo.py $(if $(KEEP),--keep)
+
+test: check integration ## Everything that CI runs
+
+check: $(VENV)/.dev format lint types imports proto-check unit ## Fast checks, under a minute
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format --check --quiet src tests benchmarks demo
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check --quiet src tests benchmarks demo
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports --no-cache >/tmp/curvine-imports.$$$$ || { cat /tmp/curvine-imports.$$$$; rm -f /tmp/curvine-imports.$$$$; exit 1; }; rm -f /tmp/curvine-imports.$$$$
+
+.PHONY: proto-check
+proto-check: $(VENV)/.dev
+	$(BIN)/python -m curvine.wire.generate --check
+
+unit: $(VENV)/.dev ## Unit, model, contract and architecture tests
+	$(BIN)/python -m pytest -q tests/unit tests/architecture tests/contract tests/model
+
+integration: $(VENV)/.dev ## Real processes, real mounts, real kills
+	$(BIN)/python -m pytest -q tests/integration tests/fluid tests/fuse tests/stress
+
+proto: $(VENV)/.dev ## Regenerate src/curvine/wire/pb from src/curvine/wire/proto
+	$(BIN)/python -m curvine.wire.generate
+
+fix: $(VENV)/.dev ## Format and fix what can be fixed
+	$(BIN)/ruff check --fix --quiet src tests benchmarks demo || true
+	$(BIN)/ruff format --quiet src tests benchmarks demo
+
+bench: $(VENV)/.dev ## Benchmarks beside a reference in the same run; JSON in build/bench
+	$(BIN)/python benchmarks/run.py
+
+lock: ## Refresh requirements.lock and requirements-dev.lock
+	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
+	build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --extra build pyproject.toml -o requirements.lock
+	build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --extra build --group dev pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove what was built, not what was fetched
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,63 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class WatchKindProto(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WATCH_KIND_PROTO_ATTR: _ClassVar[WatchKindProto]
+    WATCH_KIND_PROTO_ENTRY: _ClassVar[WatchKindProto]
+WATCH_KIND_PROTO_ATTR: WatchKindProto
+WATCH_KIND_PROTO_ENTRY: WatchKindProto
+
+class WatchRequest(_message.Message):
+    __slots__ = ("prefixes", "epoch")
+    PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    prefixes: _containers.RepeatedScalarFieldContainer[str]
+    epoch: int
+    def __init__(self, prefixes: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class WatchOpenResponse(_message.Message):
+    __slots__ = ("epoch", "reset")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    RESET_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    reset: bool
+    def __init__(self, epoch: _Optional[int] = ..., reset: _Optional[bool] = ...) -> None: ...
+
+class WatchEventProto(_message.Message):
+    __slots__ = ("kind", "path", "inode_id", "parent_id")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    INODE_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
+    kind: WatchKindProto
+    path: str
+    inode_id: int
+    parent_id: int
+    def __init__(self, kind: _Optional[_Union[WatchKindProto, str]] = ..., path: _Optional[str] = ..., inode_id: _Optional[int] = ..., parent_id: _Optional[int] = ...) -> None: ...
+
+class WatchEventsProto(_message.Message):
+    __slots__ = ("events", "epoch", "reset")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    RESET_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[WatchEventProto]
+    epoch: int
+    reset: bool
+    def __init__(self, events: _Optional[_Iterable[_Union[WatchEventProto, _Mapping]]] = ..., epoch: _Optional[int] = ..., reset: _Optional[bool] = ...) -> None: ...
+
+class SyncMetadataRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SyncMetadataResponse(_message.Message):
+    __slots__ = ("epoch",)
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    def __init__(self, epoch: _Optional[int] = ...) -> None: ...
