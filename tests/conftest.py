@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from curvine.testing.cluster import MiniCluster
+from curvine.testing.mounting import MiniMount
 
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -33,3 +37,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("fuse"):
             item.add_marker(pytest.mark.skip(reason=f"FUSE TESTS DID NOT RUN: {reason}"))
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[tuple[MiniCluster, Path]]:
+    """A real cluster and its root mounted read-write; look at the mount from other processes."""
+    cluster = MiniCluster(tmp_path / "cluster")
+    with cluster, MiniMount(cluster.conf_path, tmp_path / "mnt") as mount:
+        yield cluster, mount.target

@@ -40,6 +40,12 @@ class IoFailed(CurvineError):
     code = "io"
 
 
+class NoMaster(IoFailed):
+    """No master could be reached within the time allowed; on the wire an IO error."""
+
+    code = "no_master"
+
+
 class NotLeader(CurvineError):
     """The master that was asked is not the active one."""
 

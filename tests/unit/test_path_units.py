@@ -70,7 +70,14 @@ def test_mount_mapping(cv: str, ufs: str, cv_file: str, uri: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("128MB", 1 << 27), ("1.5g", 3 << 29), ("4KiB", 4096), ("5Gi", 5 << 30), ("10", 10), ("7B", 7)],
+    [
+        ("128MB", 1 << 27),
+        ("1.5g", 3 << 29),
+        ("4KiB", 4096),
+        ("5Gi", 5 << 30),
+        ("10", 10),
+        ("7B", 7),
+    ],
 )
 def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size

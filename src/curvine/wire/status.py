@@ -62,8 +62,11 @@ _KIND_OF_CLASS: dict[type[CurvineError], int] = {cls: kind for kind, cls in reve
 
 
 def kind_of(error: CurvineError) -> int:
-    """The wire kind of an error; classes without one travel as Common."""
-    return _KIND_OF_CLASS.get(type(error), COMMON_KIND)
+    """The wire kind of an error: its own, else that of the class it derives from, else Common."""
+    for cls in type(error).__mro__:
+        if cls in _KIND_OF_CLASS:
+            return _KIND_OF_CLASS[cls]
+    return COMMON_KIND
 
 
 def encode_error(error: CurvineError) -> bytes:

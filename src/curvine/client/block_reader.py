@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading one block: from a local file, from a worker, or as the zeros of a hole.
+
+Replicas are tried one after the other, the local one first and those that failed lately last; a
+replica that fails is not asked again by this reader. Offsets are inside the block.
+Source: data-plane specification 1 and 4.2.
+
+Concurrency: reads may run side by side. ``_workers`` only ever loses entries; ``_opening`` makes
+sure that a source is opened once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import stat
+
+from curvine.client.block_messages import read_answer, read_complete, read_request
+from curvine.client.block_session import READ, ReadSession, worker_name
+from curvine.client.local_file import Data, read_file
+from curvine.client.streams import Streams
+from curvine.errors import ConnectionLost, CurvineError, IoFailed, NoAvailableWorker
+from curvine.model.block import LocatedBlock
+from curvine.model.worker import WorkerAddress
+from curvine.rpc.channel import frame_fd
+from curvine.rpc.stream import BlockStream
+
+log = logging.getLogger(__name__)
+
+_SMALLEST_CHUNK = 4 * 1024
+_CHUNK_STEP = 4  # chunk sizes are 4 KiB x 4^n: at most four times what was asked is sent
+
+
+class BlockReader:
+    """Positional reads of ``located``. ``largest_chunk`` bounds a message (bytes)."""
+
+    def __init__(self, streams: Streams, located: LocatedBlock, largest_chunk: int) -> None:
+        self._streams = streams
+        self.block = located.block
+        self._largest = largest_chunk
+        self._workers = streams.health.order(located.locs, streams.near())
+        self._hole = not located.locs and located.block.alloc_opts is not None
+        self._retried: set[int] = set()
+        self._fd = -1
+        self._retired = -1  # a descriptor that failed; a thread may still be reading from it
+        self._asked_local = False
+        self._sessions: dict[int, ReadSession] = {}  # chunk size -> session with _workers[0]
+        self._opening = asyncio.Lock()
+        self._ends: set[asyncio.Task[None]] = set()
+        self.users = 0
+
+    async def read(self, offset: int, size: int) -> Data:
+        """``size`` bytes at ``offset``; the range lies inside the block."""
+        if self._hole:
+            return bytes(size)
+        self.users += 1
+        try:
+            return await self._read(offset, size)
+        finally:
+            self.users -= 1
+
+    async def local_fd(self) -> int | None:
+        """A descriptor of the block's file if a local worker passed one; owned by this reader."""
+        if self._fd >= 0:
+            return self._fd
+        if self._asked_local or self._hole:
+            return None
+        self.users += 1
+        try:
+            async with self._opening:
+                await self._ask_local()
+        finally:
+            self.users -= 1
+        return self._fd if self._fd >= 0 else None
+
+    async def is_near(self) -> bool:
+        """Whether reads cost no message: reading ahead would only copy."""
+        return self._hole or await self.local_fd() is not None
+
+    async def close(self) -> None:
+        """End every session. A second call does nothing."""
+        self._asked_local = True
+        for fd in (self._fd, self._retired):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._retired = -1
+        sessions, self._sessions = self._sessions, {}
+        if sessions or self._ends:
+            await asyncio.gather(*(s.close() for s in sessions.values()), *self._ends)
+
+    async def _read(self, offset: int, size: int) -> Data:
+        last: CurvineError | None = None
+        if await self.local_fd() is not None:
+            try:
+                found = await read_file(self._fd, offset, size)
+                if len(found) == size:
+                    return found
+                last = IoFailed(f"the local file of block {self.block.id} is too short")
+            except CurvineError as error:
+                last = error
+            self._drop_local(last)
+        while self._workers:
+            worker = self._workers[0]
+            try:
+                session = await self._session(worker, size)
+                data = await session.read(offset, size)
+            except CurvineError as error:
+                last = error
+                await self._failed(worker, error)
+            else:
+                self._streams.health.succeeded(worker)
+                return data
+        reason = f": {last}" if last else ", the master names none"
+        raise NoAvailableWorker(f"no worker gives block {self.block.id}{reason}") from last
+
+    # --- local ----------------------------------------------------------------------------------
+
+    async def _ask_local(self) -> None:
+        """Ask the nearest candidates for the block's descriptor, once."""
+        if self._asked_local:
+            return
+        header = read_request(
+            self.block,
+            chunk_size=self._largest,
+            short_circuit=True,
+            identity=self._streams.identity,
+        )
+        for worker in list(self._workers):
+            try:
+                opened = await self._streams.open_local(worker, READ, header)
+            except CurvineError as error:
+                log.info("%s does not pass block %d: %s", worker_name(worker), self.block.id, error)
+                continue
+            if opened is None:
+                if self._streams.same_host_name(worker):
+                    await self._ask_path(worker, header)
+            else:
+                stream, reply = opened
+                self._end(stream)
+                self._take(frame_fd(reply))
+            if self._fd >= 0:
+                break
+        self._workers.sort(key=self._streams.health.suspect)  # one may have hung just now
+        self._asked_local = True
+
+    async def _ask_path(self, worker: WorkerAddress, header: bytes) -> None:
+        """Path short circuit of other Curvine workers: the host name fits, the file has to open."""
+        try:
+            stream, reply = await self._streams.open(worker, READ, header)
+        except CurvineError:
+            return  # the remote session meets the same error and deals with it
+        path = read_answer(reply.header).path
+        fd: int | None = None
+        if os.path.basename(path) == f"blk_{self.block.id}":
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except OSError as error:
+                log.info("%s: %s; the block is read by TCP", path, error.strerror)
+        self._end(stream)
+        self._take(fd)
+
+    def _take(self, fd: int | None) -> None:
+        """Keep a descriptor if it really is a file that holds the whole block."""
+        if fd is None:
+            return
+        info = os.fstat(fd)
+        if stat.S_ISREG(info.st_mode) and info.st_size >= self.block.len:
+            self._fd = fd
+        else:
+            os.close(fd)
+
+    def _drop_local(self, error: CurvineError) -> None:
+        log.warning("block %d is not read from its local file any more: %s", self.block.id, error)
+        if self._fd >= 0:
+            self._retired, self._fd = self._fd, -1
+
+    def _end(self, stream: BlockStream) -> None:
+        """End a session behind the reader's back: the descriptor needs no open stream."""
+
+        async def end() -> None:
+            try:
+                await stream.complete(read_complete(self.block.id))
+            except CurvineError:
+                self._streams.discard(stream)
+            else:
+                self._streams.release(stream)
+
+        task = asyncio.ensure_future(end())
+        self._ends.add(task)
+        task.add_done_callback(self._ends.discard)
+
+    # --- remote ---------------------------------------------------------------------------------
+
+    async def _session(self, worker: WorkerAddress, size: int) -> ReadSession:
+        chunk = _SMALLEST_CHUNK
+        while chunk < size and chunk < self._largest:
+            chunk *= _CHUNK_STEP
+        chunk = min(chunk, self._largest)
+        async with self._opening:
+            session = self._sessions.get(chunk)
+            if session is not None and not session.broken:
+                return session
+            if not self._workers or self._workers[0] is not worker:
+                raise ConnectionLost(f"{worker_name(worker)} has failed")
+            header = read_request(
+                self.block,
+                chunk_size=chunk,
+                read_ahead=self._largest if chunk == self._largest else 0,
+                identity=self._streams.identity,
+            )
+            stream, _ = await self._streams.open(worker, READ, header)
+            session = ReadSession(self._streams, stream, self.block.id, self.block.len, chunk)
+            self._sessions[chunk] = session
+            return session
+
+    async def _failed(self, worker: WorkerAddress, error: CurvineError) -> None:
+        """Leave ``worker`` for the next replica; a lost connection is replaced once before."""
+        if not self._workers or self._workers[0] is not worker:
+            return  # another read has done it
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            session.fail()
+        lost = isinstance(error, ConnectionLost) and not self._streams.health.suspect(worker)
+        if lost and worker.worker_id not in self._retried:
+            self._retried.add(worker.worker_id)
+            return
+        self._streams.health.failed(worker, error)
+        self._workers.pop(0)
+        left = len(self._workers)
+        log.warning("block %d: %s; %d replicas left", self.block.id, error, left)

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing one block to all its replicas.
+
+Each write goes to every replica at once. A replica of a new block that fails is left out from then
+on: the block is committed with those that have all its bytes, and the master has it replicated
+again. A block that has been published before is different: the failed replica still has its old
+bytes and would show them when it comes back, so losing one fails the write. A full disk loses
+nothing: the write is refused and the block stays as it was. Offsets are inside the block.
+Source: data-plane specification 2.5, B.1.
+
+Concurrency: writes may run side by side; ``finish`` and ``abort`` wait until they are through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from curvine.client.block_session import worker_name
+from curvine.client.local_file import Buffer, Data
+from curvine.client.replica import Replica, open_replica
+from curvine.client.streams import Streams
+from curvine.errors import CurvineError, DiskOutOfSpace, NoAvailableWorker
+from curvine.model.block import BlockLocation, CommitBlock, ExtendedBlock, LocatedBlock
+from curvine.model.worker import WorkerAddress
+
+log = logging.getLogger(__name__)
+
+
+class BlockWriter:
+    """An open block. ``length`` grows with what is written; it never shrinks."""
+
+    def __init__(
+        self, streams: Streams, block: ExtendedBlock, capacity: int, replicas: list[Replica]
+    ) -> None:
+        self._streams = streams
+        self._block = block
+        self._capacity = capacity
+        self._replicas = replicas
+        self._busy = 0
+        self._idle: asyncio.Event | None = None
+        opts = block.alloc_opts
+        self.length = max(block.len, opts.len if opts is not None else 0)
+        self.reach = self.length  # where the furthest write that has begun will end
+        self._published = _has_data(block)
+        self.failure: CurvineError | None = None
+
+    @classmethod
+    async def open(
+        cls, streams: Streams, located: LocatedBlock, *, offset: int, capacity: int
+    ) -> BlockWriter:
+        """Open the block on all its workers; NoAvailableWorker when none takes it."""
+        block = located.block
+        results = await asyncio.gather(
+            *(
+                open_replica(streams, worker, block, offset=offset, capacity=capacity)
+                for worker in located.locs
+            ),
+            return_exceptions=True,
+        )
+        replicas: list[Replica] = []
+        failure: BaseException | None = None
+        for worker, result in zip(located.locs, results, strict=True):
+            if isinstance(result, Replica):
+                replicas.append(result)
+                continue
+            failure = result
+            log.warning("%s does not take block %d: %s", worker_name(worker), block.id, result)
+        partial = replicas and not _has_data(block) and isinstance(failure, CurvineError)
+        if failure is not None and not partial:
+            for replica in replicas:
+                replica.abandon()
+            if replicas or len(located.locs) == 1 or not isinstance(failure, CurvineError):
+                raise failure
+        if not replicas:
+            raise NoAvailableWorker(f"no worker takes block {block.id}: {failure}") from failure
+        return cls(streams, block, capacity, replicas)
+
+    @property
+    def block_id(self) -> int:
+        """Id of the block."""
+        return self._block.id
+
+    @property
+    def workers(self) -> tuple[WorkerAddress, ...]:
+        """Workers that hold every byte written so far."""
+        return tuple(replica.worker for replica in self._replicas)
+
+    def begin(self, offset: int, size: int) -> None:
+        """Announce a write, without waiting: ``finish`` waits until it has ended."""
+        self._check()
+        self._busy += 1
+        self.reach = max(self.reach, offset + size)
+
+    async def write(self, offset: int, data: Buffer) -> None:
+        """Write all of ``data`` to every replica that is left. ``begin`` comes first."""
+        try:
+            replicas = list(self._replicas)
+            if len(replicas) == 1:
+                await self._write_one(replicas[0], offset, data)
+            else:
+                results = await asyncio.gather(
+                    *(replica.write(offset, data) for replica in replicas),
+                    return_exceptions=True,
+                )
+                self._sort_out(replicas, results)
+            self._check()
+            self.length = max(self.length, offset + len(data))
+        finally:
+            self._busy -= 1
+            if not self._busy and self._idle is not None:
+                self._idle.set()
+
+    async def _write_one(self, replica: Replica, offset: int, data: Buffer) -> None:
+        try:
+            await replica.write(offset, data)
+        except DiskOutOfSpace:
+            if not replica.keeps_after_full_disk:
+                self._lose(replica, DiskOutOfSpace("the worker's disk is full"))
+            raise
+        except CurvineError as error:
+            self._lose(replica, error)
+
+    async def read(self, offset: int, size: int) -> Data | None:
+        """Bytes as written so far, zeros where nothing was; None if no replica is local."""
+        self._check()
+        for replica in self._replicas:
+            data = await replica.read(offset, size)
+            if data is not None:
+                return data if len(data) == size else bytes(data) + bytes(size - len(data))
+        return None
+
+    async def finish(self, sync: bool = False) -> CommitBlock:
+        """Publish the block on its workers; what the master has to be told."""
+        await self._quiet()
+        self._check()
+        final = msgspec.structs.replace(self._block, len=self.length, alloc_opts=None)
+        replicas = list(self._replicas)
+        results = await asyncio.gather(
+            *(replica.complete(final, self._capacity, sync) for replica in replicas),
+            return_exceptions=True,
+        )
+        self._sort_out(replicas, results)
+        self._check()
+        return CommitBlock(
+            final.id,
+            final.len,
+            tuple(
+                BlockLocation(replica.worker.worker_id, replica.storage_type)
+                for replica in self._replicas
+            ),
+        )
+
+    async def abort(self) -> None:
+        """Throw away what was written since the block was opened."""
+        await self._quiet()
+        results = await asyncio.gather(
+            *(replica.cancel(self._block, self._capacity) for replica in self._replicas),
+            return_exceptions=True,
+        )
+        for replica, result in zip(self._replicas, results, strict=True):
+            if isinstance(result, CurvineError):
+                log.info("%s: %s", worker_name(replica.worker), result)
+            elif isinstance(result, BaseException):
+                raise result
+
+    def _sort_out(
+        self, replicas: Sequence[Replica], results: Sequence[BaseException | None]
+    ) -> None:
+        for replica, result in zip(replicas, results, strict=True):
+            if isinstance(result, CurvineError):
+                self._lose(replica, result)
+            elif isinstance(result, BaseException):
+                raise result
+
+    def _lose(self, replica: Replica, error: CurvineError) -> None:
+        """Leave a failed replica out; with the last one the block has failed."""
+        if replica not in self._replicas:
+            return
+        replica.abandon()
+        self._streams.health.failed(replica.worker, error)
+        self._replicas.remove(replica)
+        left = len(self._replicas)
+        log.warning(
+            "block %d: %s failed, %d replicas left: %s",
+            self.block_id, worker_name(replica.worker), left, error,
+        )  # fmt: skip
+        if not left or self._published:
+            self.failure = error
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    async def _quiet(self) -> None:
+        """Wait until no write is under way."""
+        while self._busy:
+            if self._idle is None or self._idle.is_set():
+                self._idle = asyncio.Event()
+            await self._idle.wait()
+
+
+def _has_data(block: ExtendedBlock) -> bool:
+    """Whether workers have published bytes of the block (a hole has none)."""
+    return block.len > 0 and block.alloc_opts is None

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a door offers besides files: the cluster's totals, its mounts, its jobs, durability.
+
+The base of client.unified, kept apart because nothing here depends on what a path is mounted on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from curvine.client.cluster import ClusterClient
+from curvine.client.mounts import MountTable
+from curvine.errors import InvalidArgument, TimedOut
+from curvine.model.job import JobStatus, LoadCommand
+from curvine.model.mount import MountInfo, MountOptions
+from curvine.model.path import ROOT, normalize
+from curvine.model.worker import FilesystemInfo
+from curvine.ufs.registry import check_properties, open_ufs
+from curvine.wire.codes import CAP_SYNC
+
+
+class ClusterDoor:
+    """See the module."""
+
+    def __init__(self, cluster: ClusterClient, mounts: MountTable) -> None:
+        self.cluster = cluster
+        self._mounts = mounts
+
+    async def filesystem_info(self) -> FilesystemInfo:
+        """Totals of the cluster and its workers."""
+        return await self.cluster.handshake()
+
+    async def mount_table(self, fresh: bool = True) -> tuple[MountInfo, ...]:
+        """Every mount."""
+        return await self._mounts.all(fresh)
+
+    async def mount(
+        self, cv_path: str, uri: str, options: MountOptions, *, req_id: int | None = None
+    ) -> None:
+        """Mount the under storage at ``uri``, after a look that it is there."""
+        cv_path = normalize(cv_path)
+        if cv_path == ROOT:
+            raise InvalidArgument("nothing is mounted on /; choose a directory")
+        if not options.update:
+            check_properties(uri, options.add_properties)
+            ufs = open_ufs(uri, options.add_properties)
+            try:
+                await ufs.stat(uri)
+            finally:
+                await ufs.close()
+        await self.cluster.admin.mount(cv_path, uri, options, req_id=req_id)
+        await self._mounts.all(fresh=True)
+
+    async def umount(self, cv_path: str, *, req_id: int | None = None) -> None:
+        """Take a mount out of the table; cached data stay until they are deleted or expire."""
+        await self.cluster.admin.unmount(normalize(cv_path), req_id=req_id)
+        await self._mounts.all(fresh=True)
+
+    async def submit_load(
+        self,
+        source: str,
+        target: str | None = None,
+        overwrite: bool = True,
+        *,
+        req_id: int | None = None,
+    ) -> JobStatus:
+        """Load a file or tree of an under storage (Curvine path or URI) into the cache."""
+        command = LoadCommand(source_path=source, target_path=target, overwrite=overwrite)
+        return await self.cluster.admin.submit_load(command, req_id=req_id)
+
+    async def job_status(self, job_id: str) -> JobStatus:
+        """State and progress of a job."""
+        return await self.cluster.admin.job_status(job_id)
+
+    async def wait_for_job(
+        self, job_id: str, progress: Callable[[JobStatus], None] = lambda _: None
+    ) -> JobStatus:
+        """Wait until a job has ended; ``progress`` is told each state that is seen on the way.
+
+        TimedOut after ``max_sync_wait_timeout_ms`` without any progress.
+        """
+        conf, clock = self.cluster.conf.client, self.cluster.clock
+        pause = conf.sync_check_interval_min_ms / 1000
+        seen: JobStatus | None = None
+        moved = clock.monotonic()
+        while True:
+            status = await self.job_status(job_id)
+            progress(status)
+            if status.state.ended:
+                return status
+            if status != seen:
+                seen, moved = status, clock.monotonic()
+            if clock.monotonic() - moved > conf.max_sync_wait_timeout_ms / 1000:
+                raise TimedOut(f"job {job_id} makes no progress: {status.progress.message}")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, conf.sync_check_interval_max_ms / 1000)
+
+    async def cancel_job(self, job_id: str, *, req_id: int | None = None) -> None:
+        """Stop a job."""
+        await self.cluster.admin.cancel_job(job_id, req_id=req_id)
+
+    async def sync_metadata(self) -> None:
+        """Everything acknowledged so far is on stable storage.
+
+        A master that does not offer it (a real Curvine has no such call) counts as synced: what it
+        acknowledged went through its own journal, and more than that nobody can ask of it.
+        """
+        if not self.cluster.introduced:
+            await self.cluster.handshake()
+        if CAP_SYNC in self.cluster.capabilities:
+            await self.cluster.admin.sync_metadata()

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client's copy of the mount table, and the under storages that it leads to.
+
+The table is fetched once before the first answer; a look-up that finds it older than
+``ttl_ms`` starts a refresh and is answered from the old one (data-plane specification 5.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+
+from curvine.clock import Clock
+from curvine.errors import CurvineError, InvalidArgument
+from curvine.model.mount import MountInfo, mount_of_path
+from curvine.ufs.base import Ufs
+from curvine.ufs.registry import open_ufs
+
+log = logging.getLogger(__name__)
+
+
+class CrossesMounts(InvalidArgument):
+    """A rename or link between a mount and what lies outside it; callers copy instead."""
+
+    code = "crosses_mounts"
+    errno = errno.EXDEV
+
+
+class IsAMount(InvalidArgument):
+    """A mount's own directory cannot be removed or moved; unmount it first."""
+
+    code = "is_a_mount"
+    errno = errno.EBUSY
+
+
+class MountTable:
+    """See the module. All methods run on the event loop."""
+
+    def __init__(
+        self, fetch: Callable[[], Awaitable[tuple[MountInfo, ...]]], clock: Clock, ttl_ms: int
+    ) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._ttl = ttl_ms / 1000
+        self._mounts: tuple[MountInfo, ...] | None = None
+        self._fetched = 0.0  # monotonic seconds
+        self._refreshing: asyncio.Task[None] | None = None
+        self._storages: dict[MountInfoKey, Ufs] = {}
+
+    async def all(self, fresh: bool = False) -> tuple[MountInfo, ...]:
+        """Every mount; ``fresh`` asks the master."""
+        if fresh or self._mounts is None:
+            await self._refresh()
+        elif self._stale():
+            self._refresh_behind()
+        return self._mounts or ()
+
+    async def find(self, path: str) -> MountInfo | None:
+        """The mount that ``path`` lies under."""
+        return mount_of_path(await self.all(), path)
+
+    def cached(self, path: str) -> MountInfo | None:
+        """As ``find`` without waiting: None as long as the table was never fetched."""
+        if self._mounts is not None and self._stale():
+            self._refresh_behind()
+        return mount_of_path(self._mounts or (), path)
+
+    def storage(self, mount: MountInfo) -> Ufs:
+        """The under storage of a mount, opened at its first use."""
+        key = (mount.ufs_path, tuple(sorted(mount.properties.items())))
+        ufs = self._storages.get(key)
+        if ufs is None:
+            ufs = self._storages[key] = open_ufs(mount.ufs_path, mount.properties)
+        return ufs
+
+    async def close(self) -> None:
+        """Stop refreshing and release the under storages."""
+        task, self._refreshing = self._refreshing, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        storages, self._storages = self._storages, {}
+        for ufs in storages.values():
+            await ufs.close()
+
+    def _stale(self) -> bool:
+        return self._clock.monotonic() - self._fetched >= self._ttl
+
+    def _refresh_behind(self) -> None:
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.ensure_future(self._try_refresh())
+
+    async def _try_refresh(self) -> None:
+        try:
+            await self._refresh()
+        except CurvineError as error:
+            log.warning("mount table not refreshed, the old one is used: %s", error)
+            self._fetched = self._clock.monotonic()  # the next attempt after another period
+
+    async def _refresh(self) -> None:
+        self._mounts = await self._fetch()
+        self._fetched = self._clock.monotonic()
+
+
+MountInfoKey = tuple[str, tuple[tuple[str, str], ...]]

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a file made of blocks: positional, safe for concurrent calls, ahead of streams.
+
+Blocks whose file a local worker passed are read directly; what comes over the network is
+prefetched for sequential readers. When no replica of a block can be read, its locations are asked
+for once more before the reader gives up. Offsets and lengths are bytes.
+Source: data-plane specification 1.8 and 4.2.
+
+Concurrency: every method runs on the event loop. Block readers are made on demand and kept;
+beyond ``max_cache_block_handles`` the oldest that nobody uses is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable
+
+from curvine.client.block_reader import BlockReader
+from curvine.client.local_file import Data
+from curvine.client.prefetch import Prefetcher
+from curvine.client.streams import Streams
+from curvine.errors import AbnormalData, IsADirectory, NoAvailableWorker
+from curvine.model.block import FileBlocks, LocatedBlock
+from curvine.model.inode import FileStatus
+
+_MAX_CHUNK = 16 * 1024 * 1024  # of one message
+_DEPTH = 8  # slices read ahead at most
+
+Refresh = Callable[[], Awaitable[FileBlocks]]
+
+
+class FileReader:
+    """A file open for reading. ``refresh`` asks for the file's blocks again."""
+
+    def __init__(self, streams: Streams, file: FileBlocks, refresh: Refresh | None = None) -> None:
+        if file.status.is_dir:
+            raise IsADirectory(f"{file.status.path} is a directory")
+        conf = streams.conf
+        self.status: FileStatus = file.status
+        self.length: int = file.status.len
+        self._streams = streams
+        self._refresh = refresh
+        self._slice = conf.read_slice_size or conf.read_chunk_size * conf.read_chunk_num
+        self._chunk = min(self._slice, _MAX_CHUNK)
+        self._blocks: tuple[LocatedBlock, ...] = ()
+        self._starts: list[int] = []
+        self._set_blocks(file)
+        self._open: dict[int, BlockReader] = {}  # index -> reader, oldest first
+        self._handles = max(1, conf.max_cache_block_handles)
+        self._refreshing = asyncio.Lock()
+        self._ahead = Prefetcher(
+            self._fetch,
+            self.length,
+            slice_size=self._slice,
+            depth=_DEPTH if conf.enable_smart_prefetch else 1,
+            threshold=conf.sequential_read_threshold,
+        )
+
+    async def read(self, offset: int, length: int) -> Data:
+        """Up to ``length`` bytes at ``offset``; fewer only at the end of the file."""
+        length = min(length, self.length - offset)
+        if length <= 0:
+            return b""
+        index = self._index(offset)
+        near = await self._reader(index).is_near()
+        inside = offset + length <= self._starts[index] + self._blocks[index].block.len
+        if near and inside:
+            return await self._read_block(index, offset - self._starts[index], length)
+        if near:
+            return await self._fetch(offset, length)
+        return await self._ahead.read(offset, length)
+
+    async def local_fd(self) -> int | None:
+        """A descriptor whose bytes [0, length) are the file's: one block, on a local worker."""
+        if len(self._blocks) != 1 or self._blocks[0].block.len != self.length:
+            return None
+        return await self._reader(0).local_fd()
+
+    async def local_range(self, offset: int) -> tuple[int, int, int] | None:
+        """(descriptor, offset in it, bytes from there to the block's end) of a local block file.
+
+        For splice and sendfile of files with several blocks. The descriptor is this reader's and
+        may be closed by the next call to it; None where the block is not local or a hole.
+        """
+        if not 0 <= offset < self.length:
+            return None
+        index = self._index(offset)
+        fd = await self._reader(index).local_fd()
+        if fd is None:
+            return None
+        inner = offset - self._starts[index]
+        return fd, inner, self._blocks[index].block.len - inner
+
+    async def close(self) -> None:
+        """Release every connection and descriptor. A second call does nothing."""
+        await self._ahead.close()
+        readers, self._open = self._open, {}
+        for reader in readers.values():
+            await reader.close()
+
+    # --- blocks ---------------------------------------------------------------------------------
+
+    def _set_blocks(self, file: FileBlocks) -> None:
+        starts, end = [], 0
+        for located in file.blocks:
+            starts.append(end)
+            end += located.block.len
+        if end < self.length:
+            raise AbnormalData(
+                f"{file.status.path} has {self.length} bytes, but its blocks hold {end}; "
+                "its data are lost or still in the under storage only"
+            )
+        self._blocks = file.blocks
+        self._starts = starts
+
+    def _index(self, offset: int) -> int:
+        return bisect_right(self._starts, offset) - 1
+
+    def _reader(self, index: int) -> BlockReader:
+        reader = self._open.get(index)
+        if reader is None:
+            if len(self._open) >= self._handles:
+                self._close_oldest()
+            reader = BlockReader(self._streams, self._blocks[index], self._chunk)
+            self._open[index] = reader
+        return reader
+
+    def _close_oldest(self) -> None:
+        for index, reader in self._open.items():
+            if not reader.users:
+                del self._open[index]
+                closing = asyncio.ensure_future(reader.close())
+                closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+                return
+
+    async def _fetch(self, offset: int, length: int) -> Data:
+        """Exactly ``length`` bytes, from as many blocks as they lie in, all at once."""
+        parts = []
+        end = offset + length
+        while offset < end:
+            index = self._index(offset)
+            inner = offset - self._starts[index]
+            size = min(self._blocks[index].block.len - inner, end - offset)
+            parts.append((index, inner, size))
+            offset += size
+        if len(parts) == 1:
+            return await self._read_block(*parts[0])
+        return b"".join(await asyncio.gather(*(self._read_block(*part) for part in parts)))
+
+    async def _read_block(self, index: int, inner: int, size: int) -> Data:
+        reader = self._reader(index)
+        try:
+            return await reader.read(inner, size)
+        except NoAvailableWorker:
+            if not await self._relocate(index, reader):
+                raise
+        return await self._reader(index).read(inner, size)
+
+    async def _relocate(self, index: int, failed: BlockReader) -> bool:
+        """Ask where the blocks are now; whether another attempt makes sense."""
+        if self._refresh is None:
+            return False
+        async with self._refreshing:
+            if self._open.get(index) is not failed:
+                return True  # another read has asked
+            file = await self._refresh()
+            same = tuple(b.block.id for b in file.blocks[: len(self._blocks)])
+            if same != tuple(b.block.id for b in self._blocks):
+                return False  # it is another file now, or was rewritten
+            if file.blocks[index].block.len < self._blocks[index].block.len:
+                return False
+            del self._open[index]
+            lens = [b.block.len for b in self._blocks]
+            self._blocks = tuple(
+                LocatedBlock(old.block, new.locs, old.offset, new.has_spdk)
+                for old, new in zip(self._blocks, file.blocks[: len(lens)], strict=True)
+            )
+        await failed.close()
+        return True

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections to workers: by TCP, or by the local socket that proves a worker to be on this node.
+
+Locality is never believed from a host name (decision 23): a worker is local when its abstract
+Unix socket answers and belongs to a user that we trust. A worker without one is asked again after
+``_ASK_AGAIN`` seconds, since it may have been restarted.
+"""
+
+from __future__ import annotations
+
+from curvine.client.health import WorkerHealth
+from curvine.clock import Clock
+from curvine.config.schema import ClientConf
+from curvine.errors import ConnectionLost, CurvineError, TimedOut
+from curvine.model.worker import ComponentInfo, WorkerAddress
+from curvine.rpc.pool import BlockPool
+from curvine.rpc.stream import BlockStream
+from curvine.wire.codes import RpcCode
+from curvine.wire.frame import Frame
+
+_ASK_AGAIN = 5.0
+
+
+def local_socket_name(cluster_id: str, worker: WorkerAddress) -> str:
+    """Name of a worker's abstract Unix socket, without the leading NUL."""
+    return f"curvine/{cluster_id}/{worker.worker_id}/{worker.rpc_port}"
+
+
+class Streams:
+    """Gives out block streams; what readers and writers of one client share."""
+
+    def __init__(
+        self,
+        pool: BlockPool,
+        conf: ClientConf,
+        cluster_id: str,
+        identity: ComponentInfo,
+        client_name: str,
+        health: WorkerHealth,
+        clock: Clock,
+    ) -> None:
+        self.pool = pool
+        self.conf = conf
+        self.identity = identity
+        self.client_name = client_name
+        self.health = health
+        self._cluster_id = cluster_id
+        self._clock = clock
+        self._not_local: dict[int, float] = {}  # worker id -> when its socket did not answer
+        self._local: set[int] = set()
+
+    def near(self) -> frozenset[int]:
+        """Ids of workers that have proved to be on this node."""
+        return frozenset(self._local)
+
+    def same_host_name(self, worker: WorkerAddress) -> bool:
+        """Whether path short circuit may be tried with a worker that has no local socket."""
+        own = self.conf.hostname
+        return self.conf.short_circuit and own == worker.hostname and own != "localhost"
+
+    async def open_local(
+        self, worker: WorkerAddress, code: RpcCode, header: bytes
+    ) -> tuple[BlockStream, Frame] | None:
+        """Open a block through the worker's local socket; None when there is no such socket.
+
+        Errors of the worker itself are raised.
+        """
+        if not self.conf.short_circuit or not self._may_be_local(worker.worker_id):
+            return None
+        try:
+            opened = await self._open(local_socket_name(self._cluster_id, worker), code, header)
+        except ConnectionLost:
+            self._local.discard(worker.worker_id)
+            self._not_local[worker.worker_id] = self._clock.monotonic()
+            return None
+        except TimedOut as error:
+            self.health.failed(worker, error)
+            raise
+        self._local.add(worker.worker_id)
+        return opened
+
+    async def open(
+        self, worker: WorkerAddress, code: RpcCode, header: bytes
+    ) -> tuple[BlockStream, Frame]:
+        """Open a block over TCP."""
+        try:
+            return await self._open((worker.ip_addr, worker.rpc_port), code, header)
+        except CurvineError as error:
+            self.health.failed(worker, error)
+            raise
+
+    def release(self, stream: BlockStream) -> None:
+        """Give a connection back whose session has ended."""
+        self.pool.release(stream)
+
+    def discard(self, stream: BlockStream) -> None:
+        """Close a connection that nobody may use again."""
+        stream.close()
+
+    def _may_be_local(self, worker_id: int) -> bool:
+        since = self._not_local.get(worker_id)
+        return since is None or self._clock.monotonic() - since >= _ASK_AGAIN
+
+    async def _open(
+        self, address: tuple[str, int] | str, code: RpcCode, header: bytes
+    ) -> tuple[BlockStream, Frame]:
+        """Open on a pooled or new connection; one that died in the pool is replaced once."""
+        stream = await self.pool.acquire(address)
+        try:
+            return stream, await stream.open(code, header)
+        except ConnectionLost:
+            self.discard(stream)
+        except BaseException:
+            self.discard(stream)
+            raise
+        stream = await self.pool.acquire(address)
+        try:
+            return stream, await stream.open(code, header)
+        except BaseException:
+            self.discard(stream)
+            raise

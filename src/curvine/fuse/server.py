@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server process of a mount: it is started by the supervisor and answers the kernel.
+
+Order: reach the cluster, look at (or make) the mount's root, only then let the supervisor mount. A
+restarted server takes over what the node table says is open. It ends on SIGTERM, when the mount is
+gone (ENODEV), and when the supervisor is: requests in flight are answered, every file is completed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import msgspec
+import uvloop
+
+from curvine.client.cluster import ClusterClient
+from curvine.client.unified import UnifiedFileSystem
+from curvine.clock import SystemClock
+from curvine.config.schema import ClusterConf, LogConf
+from curvine.errors import CurvineError, NotADirectory, NotFound
+from curvine.fuse.abi import constants as c
+from curvine.fuse.abi import notifications
+from curvine.fuse.abi.negotiation import DEFAULT_FLAGS, Negotiated
+from curvine.fuse.attrs import Owners
+from curvine.fuse.contract import FileSystem
+from curvine.fuse.emptyfs import EmptyFileSystem
+from curvine.fuse.handles import Handles
+from curvine.fuse.launch import SupervisorLink
+from curvine.fuse.mount import MS_RDONLY
+from curvine.fuse.noderecords import ROOT
+from curvine.fuse.nodes import Nodes
+from curvine.fuse.nodetable import NodeTable
+from curvine.fuse.orphans import Orphans, host_process, session_name
+from curvine.fuse.passthrough import Passthrough
+from curvine.fuse.session import DeviceLoop, Session
+from curvine.fuse.settings import Settings, settings_of
+from curvine.fuse.surroundings import Errands, Surroundings
+from curvine.fuse.volume import Volume
+from curvine.model.inode import FileStatus
+from curvine.telemetry.logs import setup
+
+_log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 15.0  # the supervisor waits 20 s before it kills
+DEFAULT_READ_AHEAD_KB = 1024  # a cold sequential read then asks for whole megabytes
+_GC_THRESHOLD = 50_000  # allocations between collections: requests make no cycles
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point: ``python -m curvine.fuse.server --launch-fd N``."""
+    link = SupervisorLink.from_argv(sys.argv if argv is None else argv)
+    conf = msgspec.convert(link.launch.conf, ClusterConf)
+    _set_up_log(conf.fuse.log, debug=conf.fuse.debug)
+    try:
+        uvloop.run(_serve(link, conf))
+    except CurvineError as error:
+        link.failed(str(error))
+        return 1
+    return 0
+
+
+def _set_up_log(conf: LogConf, *, debug: bool) -> None:
+    target = conf.log_dir or "stdout"
+    if target not in {"stdout", "stderr"}:
+        os.makedirs(target, exist_ok=True)
+        target = os.path.join(target, conf.file_name or "curvine-fuse.log")
+    setup("debug" if debug else conf.level, target)
+
+
+async def _serve(link: SupervisorLink, conf: ClusterConf) -> None:
+    if not conf.fuse.fs_path:
+        await _mount(link, conf, EmptyFileSystem())
+        return
+    async with ClusterClient(conf, component="fuse") as cluster:
+        files = UnifiedFileSystem(cluster)
+        try:
+            await _mount(link, conf, files)
+        finally:
+            await files.close()
+
+
+async def _mount(link: SupervisorLink, conf: ClusterConf, files: FileSystem) -> None:
+    launch = link.launch
+    read_only = conf.fuse.readonly or bool(launch.mount.flags & MS_RDONLY)
+    settings = settings_of(conf.fuse, root=conf.fuse.fs_path or "/", read_only=read_only)
+    root = await _root_directory(files, settings, patient=launch.restarts > 0)
+    wanted = _wanted(conf, settings)
+    read_ahead = conf.fuse.max_readahead_kb or DEFAULT_READ_AHEAD_KB
+    agreed = await asyncio.to_thread(link.ready, read_ahead_kb=read_ahead, **wanted)
+    volume = _volume(link, settings, files, root, agreed)
+    session = Session(volume)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to reload yet
+    loop.add_reader(link.fileno(), ended.set)
+    devices = DeviceLoop(session, volume, launch.device_fds, agreed.max_write, ended.set)
+    if launch.restarts:
+        _log.info("taking over %d open files", volume.handles.restore())
+    else:
+        volume.env.errands.run(volume.env.orphans.sweep())
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
+    devices.start()
+    await ended.wait()
+    loop.remove_reader(link.fileno())
+    devices.stop()
+    await session.drain(DRAIN_SECONDS)
+    await volume.env.orphans.end()
+    devices.close()
+
+
+async def _root_directory(files: FileSystem, settings: Settings, *, patient: bool) -> FileStatus:
+    """The directory that is mounted, made if it is missing. ``patient``: the mount exists already,
+    so a cluster that is away is waited for as long as it takes."""
+    while True:
+        try:
+            try:
+                status = await files.status(settings.root)
+            except NotFound:
+                if settings.read_only:
+                    raise
+                status = await files.mkdir(settings.root, create_parent=True)
+        except CurvineError as error:
+            if not patient or not error.retryable:
+                raise
+            _log.warning("the cluster does not answer, trying on: %s", error)
+            await asyncio.sleep(1.0)
+            continue
+        if not status.is_dir:
+            raise NotADirectory(f"{settings.root} is not a directory and cannot be mounted")
+        return status
+
+
+def _wanted(conf: ClusterConf, settings: Settings) -> dict[str, int]:
+    flags = DEFAULT_FLAGS | c.HANDLE_KILLPRIV_V2
+    if settings.read_path in ("splice", "copy", "no_open"):
+        flags &= ~c.PASSTHROUGH
+    read_ahead = (conf.fuse.max_readahead_kb or DEFAULT_READ_AHEAD_KB) << 10
+    return {
+        "flags": flags,
+        "max_background": conf.fuse.max_background,
+        "congestion_threshold": conf.fuse.congestion_threshold,
+        "max_readahead": read_ahead,
+        "max_stack_depth": 2 if _root_is_stacked() else 1,
+    }
+
+
+def _root_is_stacked() -> bool:
+    """Whether files lie on an overlay here, as in containers (decision 18)."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as lines:
+        return any(" - overlay " in line and line.split()[4] == "/" for line in lines)
+
+
+def _volume(
+    link: SupervisorLink,
+    settings: Settings,
+    files: FileSystem,
+    root: FileStatus,
+    agreed: Negotiated,
+) -> Volume:
+    launch = link.launch
+    device = launch.device_fds[0]
+    table = NodeTable(launch.table_fd)
+    nodes = Nodes(table, settings.root, session_name(host_process()))
+    table.rebind(ROOT, 0, nodes.ino(root, settings.root))
+    clock = SystemClock()
+
+    async def attributes_changed(nodeid: int) -> None:
+        # In a thread: notifications are never written by the loop (decision 12).
+        await asyncio.to_thread(_notify, device, notifications.inval_inode(nodeid, -1, 0))
+
+    env = Surroundings(
+        files=files,
+        nodes=nodes,
+        orphans=Orphans(files, nodes),
+        settings=settings,
+        clock=clock,
+        passthrough=Passthrough(device if agreed.has(c.PASSTHROUGH) else None),
+        errands=Errands(),
+        attributes_changed=attributes_changed,
+    )
+    owners = Owners(settings.uid, settings.gid, clock)
+    return Volume(env, Handles(env, launch.restarts), owners, table.secret)
+
+
+def _notify(device: int, message: bytes) -> None:
+    try:
+        os.write(device, message)
+    except OSError as error:
+        _log.debug("a notification was not taken: %s", error)  # the kernel forgot the node
+
+
+if __name__ == "__main__":
+    sys.exit(main())

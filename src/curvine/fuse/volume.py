@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One mount as the operations see it: nodes, handles, the file system behind, and how to answer."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import time
+
+from curvine.fuse.abi import constants as c
+from curvine.fuse.abi import replies
+from curvine.fuse.abi.replies import Attr
+from curvine.fuse.abi.requests import Request
+from curvine.fuse.attrs import DIRECTORY_SIZE, Owners, attributes, mode_of
+from curvine.fuse.handles import Handles
+from curvine.fuse.nodes import Nodes
+from curvine.fuse.openfile import FileSlice
+from curvine.fuse.refusals import Refused, Stale
+from curvine.fuse.surroundings import Surroundings
+from curvine.model.inode import FileStatus
+
+# A reply: a complete message, its parts, a piece of a file (for READ), or nothing.
+Reply = bytes | list[bytes | bytearray | memoryview] | FileSlice | None
+_SIGN = 1 << 63
+
+
+class Volume:
+    """What every operation gets beside its request."""
+
+    def __init__(
+        self, env: Surroundings, handles: Handles, owners: Owners, session_secret: bytes
+    ) -> None:
+        self.env = env
+        self.files = env.files
+        self.nodes: Nodes = env.nodes
+        self.handles = handles
+        self.owners = owners
+        self.settings = env.settings
+        self._secret = session_secret
+        self.no_open = env.settings.read_only and env.settings.read_path == "no_open"
+
+    def request_id(self, request: Request, part: int = 0) -> int:
+        """The id under which the master remembers this change: the same when the kernel sends the
+        request again to a new server (decision 8). Negative, as every client's own ids."""
+        text = b"%d.%d" % (request.unique & ~c.UNIQUE_RESEND, part)
+        digest = hashlib.blake2b(text, key=self._secret, digest_size=8).digest()
+        return (int.from_bytes(digest, "little") & (_SIGN - 1)) - _SIGN
+
+    # -- attributes
+
+    async def status(self, nodeid: int) -> FileStatus:
+        """The status of the very file that the node stands for."""
+        status = await self.nodes.at(nodeid, self.files.status)
+        if not self.nodes.is_same(nodeid, status):
+            # A rename within this mount may just have given the path to another file.
+            status = await self.nodes.at(nodeid, self.files.status)
+            if not self.nodes.is_same(nodeid, status):
+                raise Stale(f"another file took the place of node {nodeid}")
+        return status
+
+    def attributes(self, nodeid: int, status: FileStatus) -> Attr:
+        """What the kernel is told of a node; it is remembered that it was told."""
+        nodes = self.nodes
+        inode = nodes.table.inode(nodeid) or nodes.ino(status, nodes.root)
+        if status.is_dir:
+            return attributes(status, inode, self.owners)
+        file = self.handles.find(nodeid)
+        if file is None:
+            nodes.table.remember(nodeid, status.len, status.mtime)
+            return attributes(status, inode, self.owners)
+        override = file.override()
+        file.told = (status.mtime, status.len)
+        nodes.table.remember(nodeid, status.len, status.mtime)
+        links = status.nlink - 1 if nodes.is_orphan(nodeid) else None
+        return attributes(status, inode, self.owners, override=override, nlink=links)
+
+    def nameless(self, nodeid: int) -> Attr:
+        """Attributes of a directory or special file that was removed while it was in use."""
+        now = int(time.time())
+        node = self.nodes.table.get(nodeid)
+        size = DIRECTORY_SIZE if node.mode >> 12 == 0o04 else node.length
+        uid, gid = self.owners.uid, self.owners.gid
+        times = (now, now, now, 0, 0, 0)
+        return Attr(node.inode, size, (size + 511) >> 9, *times, node.mode, 0, uid, gid, 0, 4096)
+
+    def entry(self, request: Request, parent: int, name: bytes, status: FileStatus) -> bytes:
+        """The reply that gives the kernel a node for a name."""
+        nodeid, attr = self.enter(parent, name, status)
+        generation = self.nodes.table.generation(nodeid)
+        settings = self.settings
+        return replies.entry(
+            request.unique, nodeid, generation, attr, settings.entry_ms, settings.attr_ms
+        )
+
+    def enter(self, parent: int, name: bytes, status: FileStatus) -> tuple[int, Attr]:
+        """Node (one lookup more) and attributes of a name."""
+        path = "" if status.id else self.nodes.child_path(parent, name)
+        nodeid = self.nodes.intern(parent, name, status, path, mode_of(status))
+        return nodeid, self.attributes(nodeid, status)
+
+    # -- rights
+
+    def writable(self) -> None:
+        """Refuse a change on a read-only mount."""
+        if self.settings.read_only:
+            raise Refused(errno.EROFS)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the master does by itself: liveness, expiry, reclaiming, and long walks in small steps.
+
+Each chore does a bounded piece of work per turn of the loop and lets calls in between. A chore that
+fails is logged and tried again at its next turn. Intervals are seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+
+from curvine.config.schema import MasterConf
+from curvine.errors import CurvineError
+from curvine.master.jobs import LoadJobs
+from curvine.master.reports import FullReports
+from curvine.master.workers import WorkerMap
+from curvine.metadata.engine import Namespace
+from curvine.metadata.values import LostBlocks
+
+_log = logging.getLogger(__name__)
+
+RECLAIM_INTERVAL = 1.0
+JOB_SWEEP_INTERVAL = 5.0
+EXPIRY_STEP = 100  # inodes expired in one turn of the loop
+
+
+class Chores:
+    """Timers and background walks of one master."""
+
+    def __init__(
+        self,
+        conf: MasterConf,
+        namespace: Namespace,
+        workers: WorkerMap,
+        reports: FullReports,
+        jobs: LoadJobs,
+    ) -> None:
+        self._conf = conf
+        self._namespace = namespace
+        self._workers = workers
+        self._reports = reports
+        self._jobs = jobs
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin; needs a running loop."""
+        conf = self._conf
+        self._spawn(_every(conf.worker_check_interval / 1000, self.check_workers))
+        self._spawn(_every(JOB_SWEEP_INTERVAL, self._jobs.sweep))
+        self._spawn(self._expire())
+        self._spawn(self._reclaim())
+
+    async def close(self) -> None:
+        """Stop; a walk that was cut short goes on after the next start or report."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def check_workers(self) -> None:
+        """Judge the workers' liveness; the locations of lost ones go."""
+        for worker_id in self._workers.check():
+            _log.warning("worker %d is lost, its block locations are dropped", worker_id)
+            self._jobs.worker_gone(worker_id)
+            self._reports.leave(worker_id)
+            steps = self._namespace.drop_worker_steps(worker_id)
+            self._spawn(_walk(f"dropping worker {worker_id}", steps))
+
+    def finish_report(self, worker_id: int, ids: set[int]) -> None:
+        """A full report is complete: what it does not name, the worker does not hold."""
+        steps = self._namespace.full_report_steps(worker_id, ids)
+        self._spawn(_walk(f"report of worker {worker_id}", steps))
+
+    async def expire(self) -> None:
+        """Delete or free what outlived its time to live, the oldest first."""
+        before: set[int] = set()
+        while found := self._namespace.expired(EXPIRY_STEP):
+            ids = {item.inode_id for item in found}
+            if ids == before:
+                return  # what is left cannot be expired now; the log says why
+            before = ids
+            for item in found:
+                try:
+                    self._namespace.expire(item)
+                except CurvineError as error:
+                    _log.warning("%s outlived its time to live but stays: %s", item.path, error)
+            await asyncio.sleep(0)
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(self._conf.ttl_checker_interval / 1000)
+            try:
+                await self.expire()
+            except Exception:
+                _log.exception("looking for expired files failed")
+
+    async def _reclaim(self) -> None:
+        pause = RECLAIM_INTERVAL
+        while True:
+            await asyncio.sleep(pause)
+            pause = RECLAIM_INTERVAL
+            try:
+                if self._namespace.reclaim_step():
+                    pause = 0  # more may follow: the next step comes after the calls that wait
+            except CurvineError:
+                _log.exception("reclaiming deleted directories failed")
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _every(interval: float, action: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            action()
+        except Exception:
+            _log.exception("a periodic chore failed")
+
+
+async def _walk(what: str, steps: Iterator[LostBlocks]) -> None:
+    under, lost = 0, 0
+    try:
+        for step in steps:
+            under += len(step.under_replicated)
+            lost += len(step.lost)
+            await asyncio.sleep(0)
+    except CurvineError:
+        _log.exception("%s failed", what)
+    if under or lost:
+        _log.warning("%s: %d blocks lost a replica, %d their last one", what, under + lost, lost)

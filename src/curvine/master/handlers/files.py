@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files: create, open, complete, resize, locks, and the batches of the first two (5.6, 5.9, 5.13).
+
+In a batch each item has a request id of its own: the batch's plus its index (1.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from curvine.errors import CurvineError
+from curvine.master.services import Services
+from curvine.metadata.values import StoredFile
+from curvine.model.inode import ACCESS_MASK, FileStatus
+from curvine.wire.convert import (
+    fill_lock,
+    fill_status,
+    read_alloc,
+    read_commits,
+    read_create_opts,
+    read_lock,
+    read_set_attr,
+)
+from curvine.wire.pb import master_pb2
+
+
+def item_id(req_id: int, index: int) -> int:
+    """The request id of an item in a batch: an i64 that wraps around."""
+    return ((req_id + index + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63)
+
+
+def create(master: Services, request: master_pb2.CreateFileRequest, req_id: int) -> bytes:
+    """Code 4."""
+    out = master_pb2.CreateFileResponse()
+    fill_status(out.file_status, _create(master, request, req_id))
+    return out.SerializeToString()
+
+
+def create_batch(
+    master: Services, request: master_pb2.CreateFilesBatchRequest, req_id: int
+) -> bytes:
+    """Code 23: in order, stops at the first error; what came before it stays."""
+    out = master_pb2.CreateFilesBatchResponse()
+    for index, item in enumerate(request.requests):
+        fill_status(out.file_statuses.add(), _create(master, item, item_id(req_id, index)))
+    return out.SerializeToString()
+
+
+def _create(master: Services, request: master_pb2.CreateFileRequest, req_id: int) -> FileStatus:
+    return master.namespace.create(
+        request.path, read_create_opts(request.opts), request.flags, req_id=req_id
+    )
+
+
+def open_file(master: Services, request: master_pb2.OpenFileRequest, req_id: int) -> bytes:
+    """Code 5: for reading the same as the block locations."""
+    if request.flags & ACCESS_MASK:
+        file = master.namespace.open_write(
+            request.path, read_create_opts(request.opts), request.flags, req_id=req_id
+        )
+    else:
+        file = master.namespace.file_blocks(request.path)
+    out = master_pb2.OpenFileResponse()
+    master.locator.fill_file(out.file_blocks, file)
+    return out.SerializeToString()
+
+
+def complete(
+    master: Services, request: master_pb2.CompleteFileRequest, req_id: int
+) -> bytes | Awaitable[bytes]:
+    """Code 12. With our ``sync`` the answer waits for the log to be on the medium."""
+    file = _complete(master, request, req_id)
+    out = master_pb2.CompleteFileResponse(result=True)
+    if request.only_flush and request.return_file_blocks:
+        master.locator.fill_file(out.file_blocks, file)
+    header = out.SerializeToString()
+    return _on_medium(master, header) if request.sync else header
+
+
+def complete_batch(
+    master: Services, request: master_pb2.CompleteFilesBatchRequest, req_id: int
+) -> bytes | Awaitable[bytes]:
+    """Code 25: never an error, one result an item."""
+    out = master_pb2.CompleteFilesBatchResponse()
+    for index, item in enumerate(request.requests):
+        try:
+            _complete(master, item, item_id(req_id, index))
+        except CurvineError:
+            out.results.append(False)
+        else:
+            out.results.append(True)
+    header = out.SerializeToString()
+    durable = any(item.sync for item in request.requests)
+    return _on_medium(master, header) if durable else header
+
+
+def _complete(master: Services, request: master_pb2.CompleteFileRequest, req_id: int) -> StoredFile:
+    commits = read_commits(request.commit_blocks)
+    master.reports.committed(commits)
+    return master.namespace.complete(
+        request.path,
+        inode_id=request.inode_id,
+        length=request.len,
+        client_name=request.client_name,
+        commits=commits,
+        only_flush=request.only_flush,
+        set_attr=read_set_attr(request.set_attr_opts)
+        if request.HasField("set_attr_opts")
+        else None,
+        req_id=req_id,
+    )
+
+
+async def _on_medium(master: Services, header: bytes) -> bytes:
+    await master.namespace.sync()
+    return header
+
+
+def resize(master: Services, request: master_pb2.FileResizeRequest, req_id: int) -> bytes:
+    """Code 18: truncate and fallocate."""
+    available = sum(info.available for info in master.workers.registered)
+    file = master.namespace.resize(
+        request.path, read_alloc(request.opts), available=available, req_id=req_id
+    )
+    out = master_pb2.FileResizeResponse()
+    master.locator.fill_file(out.file_blocks, file)
+    return out.SerializeToString()
+
+
+def get_lock(master: Services, request: master_pb2.GetLockRequest, _req_id: int) -> bytes:
+    """Code 20: the lock that is in the way, if any."""
+    conflict = master.namespace.get_lock(request.path, read_lock(request.lock))
+    out = master_pb2.GetLockResponse()
+    if conflict is not None:
+        fill_lock(out.conflict, conflict)
+    return out.SerializeToString()
+
+
+def set_lock(master: Services, request: master_pb2.SetLockRequest, req_id: int) -> bytes:
+    """Code 21: a conflict is an answer, not an error."""
+    conflict = master.namespace.set_lock(request.path, read_lock(request.lock), req_id=req_id)
+    out = master_pb2.SetLockResponse()
+    if conflict is not None:
+        fill_lock(out.conflict, conflict)
+    return out.SerializeToString()

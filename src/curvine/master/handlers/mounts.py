@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mount table (control-plane specification 5.15). Paths and URIs are keys as they are sent."""
+
+from __future__ import annotations
+
+from curvine.master.services import Services
+from curvine.wire.convert_cluster import fill_mount, read_mount_options
+from curvine.wire.pb import mount_pb2
+
+_EMPTY = b""  # a message without fields
+
+
+def mount(master: Services, request: mount_pb2.MountRequest, req_id: int) -> bytes:
+    """Code 30: a new mount, or with ``update`` a change of the one that holds the path."""
+    options = read_mount_options(request.mount_options)
+    if options.update:
+        master.namespace.mount_update(request.cv_path, options, req_id=req_id)
+    else:
+        master.namespace.mount_add(request.cv_path, request.ufs_path, options, req_id=req_id)
+    return _EMPTY
+
+
+def unmount(master: Services, request: mount_pb2.UnMountRequest, req_id: int) -> bytes:
+    """Code 31. Cached data stay."""
+    master.namespace.mount_remove(request.cv_path, req_id=req_id)
+    return _EMPTY
+
+
+def mount_table(master: Services, _request: mount_pb2.GetMountTableRequest, _req_id: int) -> bytes:
+    """Code 33."""
+    out = mount_pb2.GetMountTableResponse()
+    for row in master.namespace.mounts():
+        fill_mount(out.mount_table.add(), row)
+    return out.SerializeToString()
+
+
+def mount_info(master: Services, request: mount_pb2.GetMountInfoRequest, _req_id: int) -> bytes:
+    """Code 34: the mount of a path or URI; empty if there is none."""
+    out = mount_pb2.GetMountInfoResponse()
+    found = master.namespace.mount_info(request.path)
+    if found is not None:
+        fill_mount(out.mount_info, found)
+    return out.SerializeToString()

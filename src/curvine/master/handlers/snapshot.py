@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The metadata in pages, for readers that keep a copy (control-plane specification 5.16).
+
+A block whose workers are all away is shown without locations; a real master refuses the whole page
+because of it.
+"""
+
+from __future__ import annotations
+
+from curvine.master.services import Services
+from curvine.metadata.values import StoredFile
+from curvine.wire.convert import fill_status
+from curvine.wire.pb import master_pb2
+
+
+def snapshot_page(
+    master: Services, request: master_pb2.GetCvMetadataSnapshotPageRequest, _req_id: int
+) -> bytes:
+    """Code 28."""
+    page = master.namespace.snapshot_page(request.page_token or None, request.page_size)
+    out = master_pb2.GetCvMetadataSnapshotPageResponse(epoch=page.epoch)
+    for entry in page.entries:
+        if entry.file is not None:
+            _fill(master, out.entries.add(), entry.file)
+    if page.next_token is not None:
+        out.next_page_token = page.next_token
+    return out.SerializeToString()
+
+
+def delta_page(
+    master: Services, request: master_pb2.GetCvMetadataDeltaPageRequest, _req_id: int
+) -> bytes:
+    """Code 29. A target older than now cannot be answered and asks for a snapshot."""
+    page = master.namespace.delta_page(
+        request.from_epoch,
+        request.target_epoch if request.HasField("target_epoch") else None,
+        request.page_token or None,
+        request.page_size,
+    )
+    out = master_pb2.GetCvMetadataDeltaPageResponse(
+        from_epoch=page.from_epoch,
+        to_epoch=page.to_epoch,
+        full_snapshot_required=page.full_snapshot_required,
+    )
+    for entry in page.entries:
+        row = out.entries.add()
+        row.path = entry.path
+        if entry.file is not None:
+            _fill(master, row.entry, entry.file)
+    if page.next_token is not None:
+        out.next_page_token = page.next_token
+    return out.SerializeToString()
+
+
+def _fill(master: Services, out: master_pb2.CvMetadataSnapshotEntryProto, file: StoredFile) -> None:
+    fill_status(out.status, file.status)
+    if not file.status.is_dir:
+        master.locator.fill_file(out.blocks, file, readable=False)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a load job has to do: which source it means, which files are missing, how they are cut.
+
+Source: control-plane specification 5.17. Sizes are bytes, times ms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+import msgspec
+
+from curvine.config.schema import ClientConf
+from curvine.errors import Common, NotFound
+from curvine.model.inode import (
+    DEFAULT_BLOCK_SIZE,
+    FileStatus,
+    FileType,
+    StorageState,
+    StorageType,
+    TtlAction,
+    valid_copy,
+)
+from curvine.model.job import LoadCommand, LoadJob
+from curvine.model.mount import (
+    MountInfo,
+    WriteType,
+    cv_path_of,
+    mount_of_path,
+    mount_of_uri,
+    ufs_path_of,
+)
+from curvine.ufs.base import Ufs, UfsStatus
+
+MIB = 1 << 20
+MAX_SINGLE_BLOCK = (4 << 30) - MIB  # decision 25; a real master stores 32 bits of block size
+HUGE_FILE_BLOCK = 1 << 30
+
+T = TypeVar("T")
+StatusOf = Callable[[str], FileStatus]  # raises NotFound
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A load's source, resolved: the mount and both names of the same place."""
+
+    mount: MountInfo
+    uri: str
+    path: str
+
+    @property
+    def job_id(self) -> str:
+        """The same source always gives the same job."""
+        return "job_" + hashlib.md5(self.uri.encode(), usedforsecurity=False).hexdigest()
+
+
+class PlannedFile(msgspec.Struct, frozen=True):
+    """A file to load."""
+
+    uri: str
+    path: str
+    length: int
+
+
+def resolve_source(
+    command: LoadCommand, mounts: tuple[MountInfo, ...], status_of: StatusOf
+) -> Source:
+    """The place that a command means. Common where it names none, NotFound for a missing path."""
+    source = command.source_path
+    if not source:
+        raise Common("A load needs a source path")
+    if "://" in source:
+        mount = mount_of_uri(mounts, source)
+        if mount is None:
+            raise Common(f"{source} is not under any mount")
+        path = cv_path_of(mount, source)
+        if command.target_path and command.target_path != path:
+            raise Common(f"{source} is mounted at {path}, it cannot go to {command.target_path}")
+        return Source(mount, source, path)
+    if command.target_path:
+        raise Common(f"The target of {source} follows from its mount, leave it out")
+    mount = mount_of_path(mounts, source)
+    if mount is None:
+        raise Common(f"{source} is not under any mount")
+    status = status_of(source)
+    if not status.is_dir and status.storage_policy.ufs_mtime == 0:
+        raise Common(f"{source} is not known to exist in the under storage")
+    return Source(mount, ufs_path_of(mount, source), source)
+
+
+def resolve_options(
+    source: Source, command: LoadCommand, client: ClientConf, now_ms: int
+) -> LoadJob:
+    """Every option: the command's, else the mount's, else the client's default."""
+    mount = source.mount
+    storage = _first(command.storage_type, mount.storage_type)
+    return LoadJob(
+        job_id=source.job_id,
+        source_path=source.uri,
+        target_path=source.path,
+        block_size=_first(command.block_size, mount.block_size) or 0,  # 0: chosen for each file
+        replicas=_first(command.replicas, mount.replicas) or client.replicas,
+        storage_type=_storage_named(client.storage_type) if storage is None else storage,
+        ttl_ms=mount.ttl_ms if command.ttl_ms is None else command.ttl_ms,
+        ttl_action=_ttl_action(command, mount),
+        mount=mount,
+        create_time=now_ms,
+        overwrite=command.overwrite,
+    )
+
+
+def for_file(job: LoadJob, length: int) -> LoadJob:
+    """The job as the task of one file carries it: with that file's block size (decision 25)."""
+    if job.block_size:
+        return job
+    size = max(DEFAULT_BLOCK_SIZE, -(-length // MIB) * MIB)
+    if size > MAX_SINGLE_BLOCK:
+        size = HUGE_FILE_BLOCK
+    return msgspec.structs.replace(job, block_size=size)
+
+
+async def missing_files(
+    ufs: Ufs, job: LoadJob, status_of: StatusOf, now_ms: int
+) -> AsyncIterator[PlannedFile]:
+    """Regular files at or below the job's source whose cached copy is not good already.
+
+    NotFound when the source itself is missing; what vanishes while the tree is walked is left out.
+    """
+    mount = job.mount
+    pending = [(job.source_path, await ufs.stat(job.source_path))]
+    while pending:
+        uri, entry = pending.pop()
+        if entry.is_dir:
+            try:
+                children = await ufs.list(uri)
+            except NotFound:
+                if uri == job.source_path:
+                    raise
+                continue
+            base = uri.rstrip("/")
+            pending.extend((f"{base}/{child.name}", child) for child in reversed(children))
+        elif entry.file_type is FileType.FILE:
+            path = cv_path_of(mount, uri)
+            if _wanted(job, entry, path, status_of, now_ms):
+                yield PlannedFile(uri, path, entry.len)
+
+
+def _wanted(job: LoadJob, entry: UfsStatus, path: str, status_of: StatusOf, now_ms: int) -> bool:
+    try:
+        cached = status_of(path)
+    except NotFound:
+        return True
+    if job.overwrite is False:
+        return False
+    policy = cached.storage_policy
+    if job.mount.write_type is WriteType.FS_MODE and policy.state is StorageState.CV:
+        return False  # the namespace is the truth, and the under storage has not got it yet
+    good = (
+        valid_copy(cached, now_ms) and cached.len == entry.len and policy.ufs_mtime == entry.mtime
+    )
+    return not good
+
+
+def _ttl_action(command: LoadCommand, mount: MountInfo) -> TtlAction:
+    return mount.ttl_action if command.ttl_action is None else command.ttl_action
+
+
+def _storage_named(name: str) -> StorageType:
+    return StorageType.__members__.get(name.upper(), StorageType.DISK)
+
+
+def _first(*values: T | None) -> T | None:
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One master: builds the parts, wires them, serves them on a socket."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from curvine.clock import Clock
+from curvine.config.schema import ClusterConf
+from curvine.master.chores import Chores
+from curvine.master.dispatch import handlers, unknown
+from curvine.master.jobs import LoadJobs, OpenUfs
+from curvine.master.locate import Locator
+from curvine.master.metrics import Metrics
+from curvine.master.placement import Placement
+from curvine.master.reports import FullReports
+from curvine.master.services import Services
+from curvine.master.table import ROWS
+from curvine.master.watch import WatchHub
+from curvine.master.worker_calls import WorkerCalls
+from curvine.master.workers import Roster, WorkerMap
+from curvine.metadata.engine import Namespace
+from curvine.metadata.values import Limits
+from curvine.rpc.server import RpcServer
+
+_log = logging.getLogger(__name__)
+
+ROSTER_FILE = "workers.json"  # in meta_dir
+
+
+class MasterServer:
+    """A master over an open namespace, which stays the caller's to close."""
+
+    def __init__(
+        self, conf: ClusterConf, clock: Clock, namespace: Namespace, open_ufs: OpenUfs
+    ) -> None:
+        self._conf = conf
+        master = conf.master
+        workers = WorkerMap(
+            clock,
+            conf.cluster_id,
+            master.worker_blacklist_interval,
+            master.worker_lost_interval,
+            Roster(os.path.join(master.meta_dir, ROSTER_FILE)),
+        )
+        placement = Placement(workers, master.worker_policy)
+        reports = FullReports(clock)
+        self._calls = WorkerCalls()
+        jobs = LoadJobs(
+            conf.job,
+            conf.client,
+            clock,
+            workers,
+            placement,
+            self._calls,
+            namespace.mounts,
+            namespace.status,
+            open_ufs,
+        )
+        self.services = Services(
+            conf=conf,
+            clock=clock,
+            namespace=namespace,
+            workers=workers,
+            placement=placement,
+            locator=Locator(workers),
+            reports=reports,
+            jobs=jobs,
+            watch=WatchHub(lambda: namespace.epoch),
+            metrics=Metrics(),
+            chores=Chores(master, namespace, workers, reports, jobs),
+            address=f"{master.hostname}:{master.rpc_port}",
+        )
+        self._stop_listening = namespace.add_listener(self.services.watch.publish)
+        self._rpc = RpcServer(
+            handlers(ROWS, self.services),
+            name="master",
+            idle_timeout=master.io_timeout / 1000 if master.io_close_idle else None,
+            on_unknown=unknown(self.services),
+        )
+
+    async def start(self) -> tuple[str, int]:
+        """Listen; (host, port) that it really is."""
+        host, port = await self._rpc.start(self._conf.master.bind_host, self._conf.master.rpc_port)
+        self.services.address = f"{self._conf.master.hostname}:{port}"
+        self.services.chores.start()
+        return host, port
+
+    async def close(self) -> None:
+        """Answer nobody any more; what was acknowledged is in the log."""
+        await self._rpc.close()
+        await self.services.chores.close()
+        await self.services.jobs.close()
+        self._calls.close()
+        self._stop_listening()
+        self.services.watch.close()
+
+
+def limits_of(conf: ClusterConf) -> Limits:
+    """The namespace's bounds, from the configuration."""
+    master = conf.master
+    return Limits(
+        min_replication=master.min_replication,
+        max_replication=master.max_replication,
+        min_block_size=master.min_block_size,
+        max_block_size=master.max_block_size,
+        max_path_len=master.max_path_len,
+        max_path_depth=master.max_path_depth,
+        lock_expire_ms=master.lock_expire_time,
+        retry_cache_size=master.retry_cache_size if master.retry_cache_enable else 0,
+        retry_cache_ttl_ms=master.retry_cache_ttl,
+        change_ring=conf.journal.metadata_delta_log_capacity,
+    )

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Push of changes to watching clients (decision 6, code 100).
+
+A watcher names path prefixes; from then on every change below them is sent in Running frames, one
+frame per turn of the loop at most, however many changes that turn brought. A change of a directory
+above a prefix (renamed, removed) is sent too. A watcher that reads too slowly is not waited for and
+costs no memory: its changes are dropped, and once its buffer has drained it is told to forget
+everything (``reset``).
+
+Called from the loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from curvine.metadata.values import Change, ChangeKind
+from curvine.model.path import is_under
+from curvine.wire.codes import RUNNING, RpcCode, success_byte
+from curvine.wire.pb import ext_pb2
+
+MAX_BACKLOG = 1 << 20  # bytes waiting in a watcher's socket before its changes are dropped
+RETRY_SECONDS = 0.05  # how often a watcher that fell behind is looked at
+
+Prefixes = tuple[str, ...]  # none = everything
+
+
+class Outlet(Protocol):
+    """A connection, as far as pushing to it goes."""
+
+    def send(self, code: int, status: int, req_id: int, seq_id: int, header: bytes) -> None: ...
+
+    @property
+    def backlog(self) -> int: ...
+
+
+class _Watcher:
+    __slots__ = ("behind", "missed", "outlet", "prefixes", "req_id", "seq")
+
+    def __init__(
+        self, outlet: Outlet, req_id: int, prefixes: Prefixes, missed: Sequence[Change]
+    ) -> None:
+        self.outlet = outlet
+        self.req_id = req_id
+        self.prefixes = prefixes
+        self.seq = 0
+        self.behind = False
+        self.missed = missed  # sent once, before anything else
+
+    def send(self, payload: bytes) -> None:
+        status = success_byte(RUNNING)
+        self.outlet.send(RpcCode.WATCH, status, self.req_id, self.seq, payload)
+        self.seq = (self.seq + 1) & 0x7FFFFFFF
+
+
+class WatchHub:
+    """All watchers, and the changes of this turn of the loop."""
+
+    def __init__(self, current_epoch: Callable[[], int]) -> None:
+        self._current_epoch = current_epoch
+        self._watchers: list[_Watcher] = []
+        self._pending: list[Change] = []
+        self._scheduled: asyncio.Handle | None = None
+        self._retry: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._watchers)
+
+    def add(
+        self, outlet: Outlet, req_id: int, prefixes: Prefixes, missed: Sequence[Change] = ()
+    ) -> Callable[[], None]:
+        """Start watching, with ``missed`` in the first frame; the function returned ends it.
+
+        Nothing is sent before the loop's next turn, so the answer to the call goes first.
+        """
+        watcher = _Watcher(outlet, req_id, prefixes, missed)
+        self._watchers.append(watcher)
+        if missed:
+            self._schedule()
+
+        def remove() -> None:
+            if watcher in self._watchers:
+                self._watchers.remove(watcher)
+
+        return remove
+
+    def publish(self, changes: Sequence[Change]) -> None:
+        """Take changes that are in the log. Costs nothing while nobody watches."""
+        if not self._watchers:
+            return
+        self._pending.extend(changes)
+        self._schedule()
+
+    def close(self) -> None:
+        """Forget all watchers."""
+        for handle in (self._scheduled, self._retry):
+            if handle is not None:
+                handle.cancel()
+        self._watchers.clear()
+        self._pending.clear()
+
+    def _schedule(self) -> None:
+        if self._scheduled is None:
+            self._scheduled = asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+        changes, self._pending = self._pending, []
+        epoch = self._current_epoch()
+        encoded: dict[Prefixes, bytes] = {}
+        for watcher in self._watchers:
+            if watcher.missed:
+                payload = _encode([*watcher.missed, *changes], watcher.prefixes, epoch)
+                watcher.missed = ()
+                if payload:
+                    watcher.send(payload)
+                continue
+            backlog = watcher.outlet.backlog
+            if backlog > MAX_BACKLOG:
+                watcher.behind = True
+            elif watcher.behind and backlog == 0:
+                watcher.behind = False
+                watcher.send(_encode_reset(epoch))
+            elif not watcher.behind and changes:
+                if watcher.prefixes not in encoded:
+                    encoded[watcher.prefixes] = _encode(changes, watcher.prefixes, epoch)
+                if payload := encoded[watcher.prefixes]:
+                    watcher.send(payload)
+        if self._retry is None and any(watcher.behind for watcher in self._watchers):
+            loop = asyncio.get_running_loop()
+            self._retry = loop.call_later(RETRY_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._retry = None
+        self._flush()
+
+
+def _concerns(change: Change, prefixes: Prefixes) -> bool:
+    if not prefixes:
+        return True
+    path = change.path
+    for prefix in prefixes:
+        if is_under(path, prefix):
+            return True
+        if change.kind is ChangeKind.ENTRY and is_under(prefix, path):
+            return True
+    return False
+
+
+def _encode(changes: Sequence[Change], prefixes: Prefixes, epoch: int) -> bytes:
+    """A WatchEventsProto, empty when nothing concerns the watcher."""
+    out = ext_pb2.WatchEventsProto()
+    for change in changes:
+        if _concerns(change, prefixes):
+            event = out.events.add()
+            event.kind = change.kind  # type: ignore[assignment]  # enums are ints to protobuf
+            event.path = change.path
+            event.inode_id = change.inode_id
+            event.parent_id = change.parent_id
+    if not out.events:
+        return b""
+    out.epoch = epoch
+    out.reset = False
+    return out.SerializeToString()
+
+
+def _encode_reset(epoch: int) -> bytes:
+    out = ext_pb2.WatchEventsProto()
+    out.epoch = epoch
+    out.reset = True
+    return out.SerializeToString()

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The namespace engine: one class, composed from one module per family of operations.
+
+``core`` (open, mutate, sync, changes) < ``reads`` < ``mutations`` < ``blocktable`` < ``tables``
+(mounts, locks) < ``expiry`` < ``snapshot``. What the operations mean stands in ``rules``.
+"""
+
+from __future__ import annotations
+
+from curvine.metadata.snapshot import Snapshots
+
+
+class Namespace(Snapshots):
+    """The metadata of a cluster, in one directory, owned by one thread of one process."""

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading the namespace: stat, list, block lists (control-plane specification 5.7, 5.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from curvine.errors import Common, NotFound
+from curvine.metadata.core import Core
+from curvine.metadata.records import Inode, status_of, stored_block
+from curvine.metadata.rules.blocks import check_layout
+from curvine.metadata.rules.glob import compile_component, is_pattern
+from curvine.metadata.rules.mounts import find_mount
+from curvine.metadata.values import StoredBlock, StoredFile
+from curvine.model.block import block_owner
+from curvine.model.inode import ROOT_INODE_ID, FileStatus
+from curvine.model.mount import MountInfo
+from curvine.model.path import join
+
+_LIST_CHUNK = 1024  # inodes read at once while listing
+
+
+class Reads(Core):
+    """Everything that changes nothing."""
+
+    def status(self, path: str) -> FileStatus:
+        """Stat; links are not followed. NotFound if missing."""
+        inode = self._view.resolve(path)
+        if inode is None:
+            raise NotFound(f"File {path} not found")
+        return status_of(inode, path, path.rpartition("/")[2])
+
+    def status_of_inode(self, inode_id: int) -> FileStatus | None:
+        """Stat by inode id, with a path that leads there; None if it has none."""
+        inode = self._view.inode(inode_id)
+        path = self.path_of(inode_id)
+        if inode is None or path is None:
+            return None
+        return status_of(inode, path, inode.name)
+
+    def exists(self, path: str) -> bool:
+        """Whether the path resolves."""
+        return self._view.resolve(path) is not None
+
+    def path_of(self, inode_id: int) -> str | None:
+        """A path of the inode, None if it is gone or part of a deleted subtree."""
+        if inode_id == ROOT_INODE_ID:
+            return "/"
+        names: list[str] = []
+        while inode_id != ROOT_INODE_ID:
+            inode = self._view.inode(inode_id)
+            if inode is None:
+                return None
+            names.append(inode.name)
+            inode_id = inode.parent
+        return "/" + "/".join(reversed(names))
+
+    def list_status(self, path: str) -> list[FileStatus]:
+        """The children of a directory in byte order, or the file itself.
+
+        A pattern that exists as a path is that path; otherwise every match is listed.
+        """
+        inode = self._view.resolve(path)
+        if inode is not None:
+            return list(self._listed(path, inode))
+        if not is_pattern(path):
+            raise NotFound(f"File {path} not found")
+        found: list[FileStatus] = []
+        for match, matched in self._matches(path):
+            found.extend(self._listed(match, matched))
+        return found
+
+    def list_options(
+        self, path: str, limit: int | None = None, start_after: str | None = None
+    ) -> list[FileStatus]:
+        """At most ``limit`` children that sort behind ``start_after``."""
+        if limit is not None and limit < 0:
+            raise Common(f"{path}: a list limit of {limit} is not possible")
+        inode = self._view.resolve(path)
+        if inode is None:
+            if is_pattern(path):
+                raise Common(f"{path} is a pattern, which can not be listed in pages")
+            raise NotFound(f"File {path} not found")
+        if not inode.is_dir:
+            name = path.rpartition("/")[2]
+            behind = not start_after or name.encode() > start_after.encode()
+            return [status_of(inode, path, name)] if behind and limit != 0 else []
+        return list(islice(self._listed(path, inode, start_after or "", limit), limit))
+
+    def file_blocks(self, path: str) -> StoredFile:
+        """A file with its blocks. Common for a directory, or a block list readers cannot use."""
+        inode = self._view.resolve(path)
+        if inode is None:
+            raise NotFound(f"File {path} not found")
+        if inode.is_dir:
+            raise Common(f"{path} is a directory")
+        blocks = self._view.blocks(inode)
+        if len(blocks) > 1:
+            check_layout(path, inode, blocks)
+        return StoredFile(
+            status_of(inode, path, path.rpartition("/")[2]),
+            tuple(stored_block(inode, block) for block in blocks),
+        )
+
+    def stored_block(self, block_id: int) -> StoredBlock | None:
+        """One block by its id, None if no file has it."""
+        block = self._view.block(block_id)
+        inode = self._view.inode(block_owner(block_id)) if block is not None else None
+        return stored_block(inode, block) if inode is not None and block is not None else None
+
+    def counts(self) -> tuple[int, int]:
+        """(directories without the root, files)."""
+        state = self._view.state
+        return state.dirs, state.files
+
+    def mounts(self) -> tuple[MountInfo, ...]:
+        """The mount table."""
+        return self._view.mounts
+
+    def mount_info(self, path: str) -> MountInfo | None:
+        """The mount that a Curvine path or an under-storage URI lies in."""
+        return find_mount(self._view.mounts, path)
+
+    # -- parts ---------------------------------------------------------------------------------
+
+    def _file(self, path: str, inode: Inode) -> StoredFile:
+        """A file with its blocks as they are."""
+        return StoredFile(
+            status_of(inode, path, path.rpartition("/")[2]),
+            tuple(stored_block(inode, block) for block in self._view.blocks(inode)),
+        )
+
+    def _listed(
+        self, path: str, inode: Inode, after: str = "", limit: int | None = None
+    ) -> Iterator[FileStatus]:
+        """The children of a directory, or the file itself."""
+        if not inode.is_dir:
+            yield status_of(inode, path, path.rpartition("/")[2])
+            return
+        children = self._view.children(inode.id, after)
+        size = _LIST_CHUNK if limit is None else min(_LIST_CHUNK, max(limit, 1))
+        while chunk := list(islice(children, size)):
+            inodes = self._view.inodes([inode_id for _, inode_id in chunk])
+            for (name, _), child in zip(chunk, inodes, strict=True):
+                if child is not None:
+                    yield status_of(child, join(path, name), name)
+
+    def _matches(self, pattern: str) -> Iterator[tuple[str, Inode]]:
+        """(path, inode) of everything that a pattern matches, in order."""
+        root = self._view.inode(ROOT_INODE_ID)
+        level = [("/", root)] if root is not None else []
+        for part in pattern[1:].split("/"):
+            matcher = compile_component(part)
+            following = []
+            for path, inode in level:
+                if not inode.is_dir:
+                    continue
+                if matcher is None:
+                    child_id = self._view.child(inode.id, part)
+                    names = [(part, child_id)] if child_id else []
+                else:
+                    children = self._view.children(inode.id)
+                    names = [pair for pair in children if matcher.fullmatch(pair[0])]
+                for name, child_id in names:
+                    child = self._view.inode(child_id)
+                    if child is not None:
+                        following.append((join(path, name), child))
+            level = following
+        yield from level

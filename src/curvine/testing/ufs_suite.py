@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One conformance suite for every under storage: inherit it and say how to make an empty one.
+
+A test that needs what the implementation does not declare in its capabilities checks instead that
+the call is refused as Unsupported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+
+from curvine.errors import (
+    AlreadyExists,
+    DirectoryNotEmpty,
+    InvalidPath,
+    IsADirectory,
+    NotADirectory,
+    NotFound,
+    Unsupported,
+)
+from curvine.model.inode import FileType, SetAttr
+from curvine.model.path import name_to_wire
+from curvine.ufs.base import Ufs
+
+T = TypeVar("T")
+NAMES = ("plain", "with blank", "%41", "ümläut", "a+b&c=d;#?", "..dots", name_to_wire(b"\xff\xfe"))
+
+
+class UfsSuite:
+    """Inherit and override ``make``; each test gets a fresh, empty storage."""
+
+    async def make(self, scratch: str) -> tuple[Ufs, str]:
+        """An empty storage and its root URI; ``scratch`` is an empty local directory."""
+        raise AssertionError("a subclass says how to make the storage")
+
+    def run(self, scratch: object, body: Callable[[Ufs, str], Awaitable[T]]) -> T:
+        """Run ``body`` against a fresh storage."""
+
+        async def with_storage() -> T:
+            ufs, root = await self.make(str(scratch))
+            try:
+                return await body(ufs, root)
+            finally:
+                await ufs.close()
+
+        return asyncio.run(with_storage())
+
+    @staticmethod
+    async def put(ufs: Ufs, uri: str, content: bytes, *, append: bool = False) -> None:
+        """Write a whole file."""
+        writer = await ufs.open_write(uri, append=append)
+        await writer.write_at(writer.length, content)
+        await writer.close()
+
+    @staticmethod
+    async def get(ufs: Ufs, uri: str) -> bytes:
+        """Read a whole file."""
+        reader = await ufs.open_read(uri)
+        try:
+            return await reader.read_at(0, reader.length)
+        finally:
+            await reader.close()
+
+    def test_what_is_missing_is_not_found(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            for call in (ufs.stat, ufs.list, ufs.open_read):
+                with pytest.raises(NotFound):
+                    await call(f"{root}/nothing")
+
+        self.run(tmp_path, body)
+
+    def test_content_comes_back(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            content = bytes(range(256)) * 513
+            await self.put(ufs, f"{root}/file", content)
+            status = await ufs.stat(f"{root}/file")
+            assert (status.name, status.is_dir, status.len) == ("file", False, len(content))
+            reader = await ufs.open_read(f"{root}/file")
+            parts = await asyncio.gather(
+                *(reader.read_at(offset, 1000) for offset in range(0, len(content), 1000))
+            )
+            assert b"".join(parts) == content
+            assert await reader.read_at(len(content) - 3, 100) == content[-3:]
+            assert await reader.read_at(len(content), 10) == b""
+            assert reader.mtime == status.mtime
+            await reader.close()
+            await reader.close()
+
+        self.run(tmp_path, body)
+
+    def test_an_empty_file_exists(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            await self.put(ufs, f"{root}/empty", b"")
+            assert (await ufs.stat(f"{root}/empty")).len == 0
+            assert await self.get(ufs, f"{root}/empty") == b""
+
+        self.run(tmp_path, body)
+
+    def test_writing_again_replaces(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            await self.put(ufs, f"{root}/file", b"a long first content")
+            await self.put(ufs, f"{root}/file", b"short")
+            assert await self.get(ufs, f"{root}/file") == b"short"
+
+        self.run(tmp_path, body)
+
+    def test_names_are_kept(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            for name in NAMES:
+                await self.put(ufs, f"{root}/{name}", name.encode("utf-8", "surrogatepass"))
+            listed = [status.name for status in await ufs.list(root)]
+            assert sorted(listed) == sorted(NAMES)
+            for name in NAMES:
+                assert (await ufs.stat(f"{root}/{name}")).name == name
+
+        self.run(tmp_path, body)
+
+    def test_directories(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            await ufs.mkdir(f"{root}/a")
+            with pytest.raises(AlreadyExists):
+                await ufs.mkdir(f"{root}/a")
+            with pytest.raises(NotFound):
+                await ufs.mkdir(f"{root}/x/y/z")
+            await ufs.mkdir(f"{root}/x/y/z", parents=True)
+            await ufs.mkdir(f"{root}/x/y/z", parents=True)
+            await self.put(ufs, f"{root}/a/file", b"1")
+            assert [(s.name, s.is_dir) for s in await ufs.list(root)] == [("a", True), ("x", True)]
+            assert [(s.name, s.len) for s in await ufs.list(f"{root}/a")] == [("file", 1)]
+            with pytest.raises(IsADirectory):
+                await ufs.open_read(f"{root}/a")
+            with pytest.raises(NotADirectory):
+                await ufs.list(f"{root}/a/file")
+
+        self.run(tmp_path, body)
+
+    def test_delete(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            await ufs.mkdir(f"{root}/a/b", parents=True)
+            await self.put(ufs, f"{root}/a/b/file", b"1")
+            with pytest.raises(DirectoryNotEmpty):
+                await ufs.delete(f"{root}/a")
+            await ufs.delete(f"{root}/a/b/file")
+            with pytest.raises(NotFound):
+                await ufs.delete(f"{root}/a/b/file")
+            await self.put(ufs, f"{root}/a/b/file", b"1")
+            await ufs.delete(f"{root}/a", recursive=True)
+            assert await ufs.list(root) == []
+
+        self.run(tmp_path, body)
+
+    def test_rename(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            await self.put(ufs, f"{root}/old", b"new content")
+            await self.put(ufs, f"{root}/new", b"old content")
+            if not ufs.capabilities.rename:
+                with pytest.raises(Unsupported):
+                    await ufs.rename(f"{root}/old", f"{root}/new")
+                return
+            await ufs.rename(f"{root}/old", f"{root}/new")
+            assert await self.get(ufs, f"{root}/new") == b"new content"
+            with pytest.raises(NotFound):
+                await ufs.stat(f"{root}/old")
+
+        self.run(tmp_path, body)
+
+    def test_append(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            await self.put(ufs, f"{root}/file", b"one,")
+            if not ufs.capabilities.append:
+                with pytest.raises(Unsupported):
+                    await ufs.open_write(f"{root}/file", append=True)
+                return
+            await self.put(ufs, f"{root}/file", b"two", append=True)
+            assert await self.get(ufs, f"{root}/file") == b"one,two"
+
+        self.run(tmp_path, body)
+
+    def test_random_writes(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            await self.put(ufs, f"{root}/file", b"0123456789")
+            if not ufs.capabilities.random_write:
+                with pytest.raises(Unsupported):
+                    await ufs.open_update(f"{root}/file")
+                return
+            writer = await ufs.open_update(f"{root}/file")
+            await writer.write_at(3, b"abc")
+            await writer.write_at(12, b"z")
+            assert writer.length == 13
+            await writer.truncate(14)
+            await writer.close()
+            assert await self.get(ufs, f"{root}/file") == b"012abc6789\0\0z\0"
+
+        self.run(tmp_path, body)
+
+    def test_attributes(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            await self.put(ufs, f"{root}/file", b"1")
+            changes = SetAttr(mode=0o640, mtime=1_600_000_000_123, atime=1_500_000_000_456)
+            if not ufs.capabilities.attributes:
+                with pytest.raises(Unsupported):
+                    await ufs.set_attr(f"{root}/file", changes)
+                return
+            await ufs.set_attr(f"{root}/file", changes)
+            status = await ufs.stat(f"{root}/file")
+            assert (status.mode, status.mtime) == (0o640, 1_600_000_000_123)
+            assert status.atime == 1_500_000_000_456
+
+        self.run(tmp_path, body)
+
+    def test_links(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            if not ufs.capabilities.links:
+                with pytest.raises(Unsupported):
+                    await ufs.symlink("target", f"{root}/link")
+                return
+            await ufs.symlink("no/such target", f"{root}/link")
+            status = await ufs.stat(f"{root}/link")
+            assert (status.file_type, status.target) == (FileType.LINK, "no/such target")
+            assert [s.target for s in await ufs.list(root)] == ["no/such target"]
+
+        self.run(tmp_path, body)
+
+    def test_nothing_outside_the_root_is_reached(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            with pytest.raises(InvalidPath):
+                await ufs.stat(f"{root}-beside/file")
+            with pytest.raises((InvalidPath, NotFound)):
+                await ufs.stat(f"{root}/../other")
+            if ufs.capabilities.links:
+                await ufs.symlink("/", f"{root}/out")
+                with pytest.raises((InvalidPath, NotADirectory)):
+                    await ufs.stat(f"{root}/out/etc")
+                with pytest.raises((InvalidPath, NotADirectory)):
+                    await ufs.open_write(f"{root}/out/tmp/escaped")
+
+        self.run(tmp_path, body)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of an under storage (UFS): what every implementation offers, and what it may not.
+
+Addresses are URIs ``scheme://authority/path`` taken as they are: nothing in them is
+percent-encoded; names that are not UTF-8 are escaped as in model.path. Sizes and offsets are
+bytes, times ms since the Unix epoch. An implementation declares what it can do in
+:class:`Capabilities`; what it declares it keeps, what it does not declare raises Unsupported.
+Source: data-plane specification 5.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import msgspec
+
+from curvine.errors import Unsupported
+from curvine.model.inode import FileStatus, FileType, SetAttr, StoragePolicy, StorageState
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Capabilities(msgspec.Struct, frozen=True, gc=False):
+    """What an implementation can do beyond stat, list and read."""
+
+    write: bool = False  # open_write, mkdir, delete
+    append: bool = False
+    random_write: bool = False  # writer.write_at anywhere, truncate
+    rename: bool = False
+    attributes: bool = False  # modes, owners and times are kept and can be set
+    links: bool = False  # symbolic links exist and can be made
+    cheap_stat: bool = False  # stat costs about a system call: validity may be checked at each open
+    local_files: bool = False  # readers may have a descriptor (local_fd)
+
+
+class UfsStatus(msgspec.Struct, frozen=True):
+    """What stat and list tell about one entry. ``name`` is the last part of its URI."""
+
+    name: str
+    is_dir: bool
+    len: int = 0
+    mtime: int = 0
+    atime: int = 0
+    ctime: int | None = None
+    file_type: FileType = FileType.FILE
+    mode: int = 0
+    owner: str = ""
+    group: str = ""
+    nlink: int = 1
+    target: str | None = None
+
+    def file_status(self, path: str, block_size: int = 0) -> FileStatus:
+        """The entry as a file of the namespace at ``path``; inode id 0 says it lives in the UFS."""
+        return FileStatus(
+            id=0,
+            path=path,
+            name=path.rpartition("/")[2],
+            is_dir=self.is_dir,
+            mtime=self.mtime,
+            atime=self.atime or self.mtime,
+            ctime=self.ctime,
+            is_complete=not self.is_dir,
+            len=self.len,
+            block_size=0 if self.is_dir else block_size,
+            file_type=self.file_type,
+            mode=self.mode,
+            owner=self.owner,
+            group=self.group,
+            nlink=self.nlink,
+            target=self.target,
+            storage_policy=StoragePolicy(ufs_mtime=self.mtime, state=StorageState.UFS),
+        )
+
+
+class UfsReader(ABC):
+    """An open file. ``length`` and ``mtime`` are those at open; reads may run side by side."""
+
+    length: int
+    mtime: int
+
+    @abstractmethod
+    async def read_at(self, offset: int, size: int) -> bytes:
+        """Up to ``size`` bytes; fewer only at the end of the file."""
+
+    def local_fd(self) -> int | None:
+        """A descriptor whose bytes are the file's, owned by the reader; None = there is none."""
+        return None
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release the file. A second call does nothing."""
+
+
+class UfsWriter(ABC):
+    """A file being written. Nothing is promised to be visible before ``close``."""
+
+    length: int
+
+    @abstractmethod
+    async def write_at(self, offset: int, data: Buffer) -> None:
+        """Write all of ``data``. Without random_write ``offset`` has to be ``length``."""
+
+    async def truncate(self, length: int) -> None:
+        """Make the file ``length`` bytes long."""
+        raise Unsupported("this under storage cannot truncate an open file")
+
+    async def sync(self) -> None:  # noqa: B027  # an empty default: most stores sync at close
+        """Put what was written on the medium, where that means something before close."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish the file. A second call does nothing."""
+
+    @abstractmethod
+    async def abort(self) -> None:
+        """Give the file up; where the store can, what was there before stays."""
+
+
+class Ufs(ABC):
+    """An under storage, rooted at the URI it was opened with: nothing outside can be reached."""
+
+    capabilities: Capabilities = Capabilities()
+
+    @abstractmethod
+    async def stat(self, uri: str) -> UfsStatus:
+        """The entry itself (a link is not followed). NotFound when there is none."""
+
+    @abstractmethod
+    async def list(self, uri: str) -> list[UfsStatus]:
+        """The entries of a directory, sorted bytewise by name. NotFound, NotADirectory."""
+
+    @abstractmethod
+    async def open_read(self, uri: str) -> UfsReader:
+        """Open a file. NotFound, IsADirectory."""
+
+    async def open_write(self, uri: str, *, mode: int = 0o644, append: bool = False) -> UfsWriter:
+        """Create or replace a file; with ``append`` keep it and go on at its end."""
+        raise self._cannot("write")
+
+    async def open_update(self, uri: str) -> UfsWriter:
+        """Open an existing file for writes anywhere, its content kept."""
+        raise self._cannot("write inside a file")
+
+    async def mkdir(self, uri: str, *, mode: int = 0o755, parents: bool = False) -> None:
+        """Make a directory. AlreadyExists unless ``parents``; NotFound for a missing parent."""
+        raise self._cannot("make a directory")
+
+    async def delete(self, uri: str, *, recursive: bool = False) -> None:
+        """Remove an entry. NotFound, DirectoryNotEmpty."""
+        raise self._cannot("delete")
+
+    async def rename(self, src: str, dst: str) -> None:
+        """Move an entry, replacing a file or an empty directory at ``dst``."""
+        raise self._cannot("rename")
+
+    async def set_attr(self, uri: str, changes: SetAttr) -> None:
+        """Change mode, owner, group and times."""
+        raise self._cannot("change attributes")
+
+    async def symlink(self, target: str, uri: str) -> None:
+        """Make a symbolic link."""
+        raise self._cannot("make a symbolic link")
+
+    async def close(self) -> None:  # noqa: B027  # an empty default: not every store holds something
+        """Release connections and descriptors."""
+
+    def _cannot(self, what: str) -> Unsupported:
+        return Unsupported(f"{type(self).__name__} cannot {what}")

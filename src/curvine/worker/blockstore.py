@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worker's blocks: open for reading and writing, publish, cancel, delete, scan, report.
+
+Rules: data-plane specification 2.3 to 2.6 and 3.5. Error classes are those the wire tells apart
+(0.2): BlockNotFound for an absent block, IoFailed for the disk, Common for values that do not fit,
+DiskOutOfSpace where a write finds no room in any directory. Only the loop thread may call.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+from curvine.errors import BlockNotFound, Common, CurvineError, DiskOutOfSpace, IoFailed
+from curvine.model.block import AllocOpts
+from curvine.model.inode import StorageType
+from curvine.worker.blocks import OpenBlock, State
+from curvine.worker.generations import Generations
+from curvine.worker.index import BlockIndex
+from curvine.worker.inventory import take_inventory
+from curvine.worker.iopool import IoPool
+from curvine.worker.layout import remove
+from curvine.worker.staging import Staging, copy_range
+from curvine.worker.tiers import Tiers
+
+# Writes at least this long (bytes) go to a thread: their copy into the page cache takes longer than
+# switching threads, and meanwhile the loop receives the next frame.
+LARGE_WRITE = 512 * 1024
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+Buffer = bytes | bytearray | memoryview
+
+
+class BlockStore:
+    """All blocks of one worker."""
+
+    def __init__(self, tiers: Tiers, io: IoPool) -> None:
+        self.tiers = tiers
+        self.io = io
+        self._generations = Generations(tiers, io)
+        self.index = BlockIndex({}, {})
+
+    def load(self) -> None:
+        """Take in what the directories hold (blocks; call before serving)."""
+        self.index = BlockIndex(*take_inventory(self.tiers))
+
+    # --- writing --------------------------------------------------------------------------------
+
+    async def begin(
+        self, block: int, storage_type: StorageType, capacity: int, alloc: AllocOpts | None
+    ) -> OpenBlock:
+        """Open ``block`` for writing and attach the caller: create, resume or rewrite it."""
+        open_block = self.index.open.get(block)
+        fresh = open_block is None
+        if open_block is None:
+            open_block = self.index.open[block] = OpenBlock(block, storage_type, capacity)
+        if open_block.state is State.RECOVERING:
+            raise _left_over(block)
+        open_block.capacity = max(capacity, open_block.capacity)
+        open_block.users += 1
+        try:
+            async with open_block.lock:
+                if not open_block.ended:
+                    if block not in self.index.published or alloc is not None:
+                        await self._prepare(open_block, alloc)
+                    open_block.state = State.WRITING
+                    return open_block
+        except BaseException as error:
+            self.detach(open_block)
+            if fresh:
+                await self._drop(open_block)
+            if isinstance(error, OSError) and not isinstance(error, CurvineError):
+                raise IoFailed(f"cannot open block {block}: {error.strerror}") from error
+            raise
+        # Finished by another session while we waited for the lock.
+        return await self.begin(block, storage_type, capacity, alloc)
+
+    async def _prepare(self, open_block: OpenBlock, alloc: AllocOpts | None) -> None:
+        base = self.index.published.get(open_block.id)
+        at, private = 0, True
+        if alloc is not None and base is not None and alloc.truncate and alloc.len >= base.len:
+            at, private = base.len, False
+        held = await self._stage(open_block, at, private=private)
+        if alloc is not None:
+            await self.io.run(held.resize, alloc)
+
+    def detach(self, open_block: OpenBlock) -> None:
+        """A session is over. Nobody attached = no descriptor kept, no room promised.
+
+        The block stays in writing state, a rewrite that wrote nothing too: a late Cancel would
+        otherwise meet a published block, and remove it.
+        """
+        open_block.users -= 1
+        held = open_block.staging
+        if open_block.users or open_block.ended or open_block.lock.locked() or held is None:
+            return
+        if held.lent:
+            held.take_back()
+        held.close()
+
+    async def abandon(self, open_block: OpenBlock) -> None:
+        """An Open failed half-way: give the generation up, unless another session works on it."""
+        async with open_block.lock:
+            if not open_block.ended and open_block.users <= 1:
+                await self._drop(open_block)
+
+    def write(self, open_block: OpenBlock, offset: int, data: Buffer) -> Awaitable[None] | None:
+        """Put ``data`` at ``offset``. None = done; else await it."""
+        held = open_block.staging
+        if (
+            held is None
+            or held.fd < 0
+            or offset < held.floor
+            or len(data) >= LARGE_WRITE
+            or held.dir.slow
+            or open_block.ended
+            or open_block.lock.locked()
+            or not held.grow(offset + len(data))
+        ):
+            return self._write(open_block, offset, data)
+        return self._write_here(open_block, held, offset, data)
+
+    def _write_here(
+        self, open_block: OpenBlock, held: Staging, offset: int, data: Buffer
+    ) -> Awaitable[None] | None:
+        started = monotonic()
+        try:
+            written = os.pwrite(held.fd, data, offset)
+        except OSError:
+            return self._write(open_block, offset, data)
+        held.dir.took(monotonic() - started)
+        return None if written == len(data) else self._write(open_block, offset, data)
+
+    async def _write(self, open_block: OpenBlock, offset: int, data: Buffer) -> None:
+        await self._put(open_block, offset, len(data), lambda fd: _write_all(fd, data, offset))
+
+    async def fill(
+        self, open_block: OpenBlock, offset: int, source: int, source_offset: int, size: int
+    ) -> None:
+        """Copy ``size`` bytes of the file ``source`` to ``offset`` without leaving the kernel."""
+
+        def work(fd: int) -> None:
+            if copy_range(source, source_offset, fd, offset, size) != size:
+                raise IoFailed(f"the source ends before byte {source_offset + size}")
+
+        await self._put(open_block, offset, size, work)
+
+    async def _put(
+        self, open_block: OpenBlock, offset: int, size: int, work: Callable[[int], None]
+    ) -> None:
+        """Run ``work`` on a file that has room for ``size`` bytes at ``offset``, in a thread."""
+        async with open_block.lock:
+            if open_block.ended:
+                raise IoFailed(f"block {open_block.id} was finished while this stream was open")
+            held = await self._stage(open_block, offset)
+            end = offset + size
+            if not held.grow(end):
+                held = await self._move(open_block, held, end)
+                held.grow(end)
+            try:
+                await self.io.run(work, held.open())
+            except OSError as error:
+                if isinstance(error, CurvineError) or error.errno not in _FULL:
+                    raise IoFailed(f"cannot write block {open_block.id}: {error}") from error
+                held = await self._move(open_block, held, end)
+                held.grow(end)
+                await self.io.run(work, held.open())
+
+    async def lend(self, open_block: OpenBlock, offset: int, *, by_path: bool) -> Staging | None:
+        """The staging file for a writer that writes by itself from ``offset`` on.
+
+        None where its room cannot be promised: then it has to send its bytes. A writer by path is
+        one of upstream's, which writes anywhere and does not ask for more room: it gets a private
+        copy, and room for the whole block.
+        """
+        async with open_block.lock:
+            held = await self._stage(open_block, offset, private=by_path)
+            return held if held.lend(open_block.capacity, whole=by_path) else None
+
+    async def lend_more(self, open_block: OpenBlock, offset: int) -> Staging:
+        """The file for a lent writer that goes on to write up to and with ``offset``.
+
+        Below the published length that is another file than before; with its directory full, too.
+        """
+        async with open_block.lock:
+            if open_block.ended:
+                raise IoFailed(f"block {open_block.id} was finished while this stream was open")
+            held = await self._stage(open_block, offset)
+            end = offset + 1
+            if not held.lent and held.lend(open_block.capacity, whole=False):
+                pass  # a private copy, just made
+            if held.lent and held.promise_more(end, open_block.capacity):
+                return held
+            held = await self._move(open_block, held, end, agreed=True)
+            held.lent = True
+            if not held.promise_more(end, open_block.capacity):
+                raise DiskOutOfSpace(f"no room for block {open_block.id} on this worker")
+            return held
+
+    def recount_lent(self) -> None:
+        """Count what writers by themselves have written by now."""
+        for open_block in self.index.open.values():
+            if open_block.staging is not None and open_block.staging.lent:
+                open_block.staging.settle()
+
+    async def _stage(self, open_block: OpenBlock, offset: int, *, private: bool = False) -> Staging:
+        """A staging file that may be written at ``offset`` (anywhere, if ``private``)."""
+        base = self.index.published.get(open_block.id)
+        held = await self._generations.for_write(open_block, base, offset, private=private)
+        open_block.staging = held
+        held.open()
+        return held
+
+    async def _move(
+        self, open_block: OpenBlock, held: Staging, end: int, *, agreed: bool = False
+    ) -> Staging:
+        """Go on in a directory with room for ``end`` bytes. A file that is lent moves only if its
+        one writer ``agreed`` and gets to know the new one."""
+        if held.lent and (open_block.users > 1 or not agreed):
+            raise DiskOutOfSpace(f"no room for block {open_block.id}, and others write its file")
+        held = open_block.staging = await self._generations.move(open_block, held, end)
+        return held
+
+    # --- ending a generation --------------------------------------------------------------------
+
+    async def complete(self, block: int, length: int, capacity: int, *, sync: bool) -> None:
+        """Publish ``block`` at ``length``. Repeating it with the same length does nothing."""
+        open_block = self.index.open.get(block)
+        if open_block is None:
+            await self._complete_again(block, length, sync=sync)
+            return
+        if open_block.state is State.RECOVERING:
+            raise _left_over(block)
+        async with open_block.lock:
+            if not open_block.ended:
+                if length > capacity:
+                    await self._drop(open_block)
+                    raise Common(f"block {block}: length {length} is over its size {capacity}")
+                await self._publish(open_block, length, sync=sync)
+                return
+        await self._complete_again(block, length, sync=sync)
+
+    async def _complete_again(self, block: int, length: int, *, sync: bool) -> None:
+        generation = self.index.published.get(block)
+        if generation is None:
+            raise BlockNotFound(f"block {block} is not on this worker")
+        if generation.len != length:
+            raise Common(f"block {block} is published with {generation.len} bytes, not {length}")
+        if sync:
+            await self._generations.sync(block, generation)
+
+    async def _publish(self, open_block: OpenBlock, length: int, *, sync: bool) -> None:
+        block = open_block.id
+        base = self.index.published.get(block)
+        if open_block.staging is None and base is not None and length > base.len:
+            await self._stage(open_block, base.len)
+        held = open_block.staging
+        if held is None:
+            await self._complete_again(block, length, sync=sync)
+            self._forget(open_block)
+            return
+        size = held.settle()
+        if size > length or (base is None and size != length):
+            raise Common(f"block {block} has {size} bytes, not {length}")
+        open_block.state = State.FINALIZING
+        try:
+            self.index.published[block] = await self._generations.publish(
+                block, held, base, length, sync=sync
+            )
+        finally:
+            open_block.state = State.WRITING
+        self._forget(open_block)
+
+    async def cancel(self, block: int) -> None:
+        """Give up the unpublished generation; without one, remove the block (as upstream does)."""
+        open_block = self.index.open.get(block)
+        if open_block is None:
+            await self.delete(block)
+            return
+        async with open_block.lock:
+            if not open_block.ended:
+                await self._drop(open_block)
+
+    async def delete(self, block: int) -> int:
+        """Remove every generation; returns the length it had, 0 when the block was not here."""
+        length = 0
+        open_block = self.index.open.get(block)
+        if open_block is not None:
+            async with open_block.lock:
+                if not open_block.ended:
+                    length = open_block.staging.size if open_block.staging else 0
+                    await self._drop(open_block)
+        generation = self.index.published.pop(block, None)
+        if generation is not None:
+            length = generation.len
+            path = generation.dir.layout.active_path(block)
+            try:
+                await self.io.run(remove, path)
+            except OSError as error:
+                self.index.published[block] = generation
+                raise IoFailed(f"cannot remove block {block}: {error.strerror}") from error
+            generation.dir.release(generation.used)
+        return length
+
+    async def _drop(self, open_block: OpenBlock) -> None:
+        held = open_block.staging
+        self._forget(open_block)
+        if held is not None:
+            try:
+                await self.io.maybe_inline(held.dir, held.discard)
+            except OSError as error:
+                raise IoFailed(f"cannot drop block {open_block.id}: {error.strerror}") from error
+
+    def _forget(self, open_block: OpenBlock) -> None:
+        open_block.ended = True
+        open_block.staging = None
+        if self.index.open.get(open_block.id) is open_block:
+            del self.index.open[open_block.id]
+
+    def close(self) -> None:
+        """Let go of every descriptor."""
+        for open_block in self.index.open.values():
+            if open_block.staging is not None:
+                open_block.staging.close()
+
+
+def _write_all(fd: int, data: Buffer, offset: int) -> None:
+    """Write all of ``data``; the kernel may take it in pieces."""
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(fd, rest, offset)
+        rest, offset = rest[written:], offset + written
+
+
+def _left_over(block: int) -> Common:
+    return Common(f"block {block} was left unfinished by an earlier run of this worker")

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a block gets a file to be written to: a new one, a copy, its own tail, or another directory.
+
+Callers hold the block's lock. Every byte that a file takes is charged to its directory before it is
+written. Lengths are bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from curvine.errors import Common, CurvineError, DiskOutOfSpace, IoFailed
+from curvine.worker import staging as files
+from curvine.worker.blocks import OpenBlock, Published
+from curvine.worker.iopool import IoPool
+from curvine.worker.layout import remove
+from curvine.worker.staging import Mode, Staging
+from curvine.worker.tiers import Tiers
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Generations:
+    """Makes the staging files of a store."""
+
+    def __init__(self, tiers: Tiers, io: IoPool) -> None:
+        self._tiers = tiers
+        self._io = io
+
+    async def for_write(
+        self, open_block: OpenBlock, base: Published | None, offset: int, *, private: bool
+    ) -> Staging:
+        """The staging file that may be written at ``offset``, made if need be.
+
+        ``base`` is the published generation; ``private``: no byte of it may be shared.
+        """
+        held = open_block.staging
+        if held is not None and held.mode is not Mode.APPEND:
+            return held
+        if base is None:
+            return await self._create(open_block)
+        if private or offset < base.len:
+            return await self._copy(open_block, base, held)
+        if held is not None:
+            return held
+        held = files.append_to(base.dir, open_block.id, base.len, marked=base.marked)
+        return held if held is not None else await self._copy(open_block, base, None)
+
+    async def _create(self, open_block: OpenBlock) -> Staging:
+        where = self._tiers.choose(open_block.storage_type, open_block.capacity)
+        return await self._io.maybe_inline(where, lambda: files.create(where, open_block.id))
+
+    async def _copy(
+        self, open_block: OpenBlock, base: Published, appended: Staging | None
+    ) -> Staging:
+        """A private copy of the generation, with what was appended to it so far."""
+        length = appended.settle() if appended is not None else base.len
+        where = base.dir
+        if not where.charge(length):
+            where = self._tiers.choose(
+                open_block.storage_type, max(length, open_block.capacity), least=length,
+                without=where,
+            )  # fmt: skip
+            where.charge(length)
+        source = base.dir.layout.active_path(open_block.id)
+        try:
+            held = await self._io.run(
+                files.copy_of, where, open_block.id, source, length, Mode.COPY
+            )
+        except OSError as error:
+            where.release(length)
+            raise _disk_error(error, f"cannot copy block {open_block.id}") from error
+        if appended is not None:
+            appended.discard()
+        return held
+
+    async def move(self, open_block: OpenBlock, held: Staging, end: int) -> Staging:
+        """Go on in another directory, with room for a file of ``end`` bytes."""
+        full = DiskOutOfSpace(f"no room for block {open_block.id} on this worker")
+        length = held.settle()
+        try:
+            where = self._tiers.choose(
+                open_block.storage_type, max(end, open_block.capacity), least=max(end, length),
+                without=held.dir,
+            )  # fmt: skip
+        except Common:
+            raise full from None
+        where.charge(length)
+        try:
+            moved = await self._io.run(
+                files.copy_of, where, open_block.id, held.path, length, _moved(held.mode)
+            )
+        except OSError as error:
+            where.release(length)
+            raise _disk_error(error, f"cannot move block {open_block.id}") from error
+        held.discard()
+        return moved
+
+    async def publish(
+        self, block: int, held: Staging, base: Published | None, length: int, *, sync: bool
+    ) -> Published:
+        """Make the file ``length`` long, put it in place of ``base`` and book it."""
+        more = length - held.size
+        if not held.dir.charge(more):
+            raise Common(f"no room for {length} bytes in {held.dir.layout.data_dir}")
+        held.counted += more
+
+        def work() -> int:
+            if more:
+                held.extend(length)
+            used = held.used()
+            if held.mode is Mode.APPEND:
+                held.mark_published(length)
+            if sync:
+                held.sync()
+            if held.mode is not Mode.APPEND:
+                held.dir.layout.publish(block, sync=sync)
+            return used
+
+        try:
+            if sync:
+                used = await self._io.run(work)
+            else:
+                used = await self._io.maybe_inline(held.dir, work)
+        except OSError as error:
+            raise _disk_error(error, f"cannot publish block {block}") from error
+        self._book(block, held, base, used)
+        return Published(held.dir, length, used, held.mode is Mode.APPEND)
+
+    async def sync(self, block: int, generation: Published) -> None:
+        """Put a published block on the medium."""
+        try:
+            await self._io.run(_sync_file, generation.dir.layout.active_path(block))
+        except OSError as error:
+            raise _disk_error(error, f"cannot sync block {block}") from error
+
+    def _book(self, block: int, held: Staging, base: Published | None, used: int) -> None:
+        """The generation is in place: count what it takes, and no longer what it replaced."""
+        if held.lent:
+            held.take_back()
+        counted = held.counted
+        if base is not None and held.mode is Mode.APPEND:
+            counted += base.used
+        elif base is not None:
+            base.dir.release(base.used)
+            if base.dir is not held.dir:
+                remove(base.dir.layout.active_path(block))
+        held.dir.recount(counted, used)
+        held.close()
+
+
+def _moved(mode: Mode) -> Mode:
+    """A tail of the published file becomes a copy of all of it, elsewhere."""
+    return Mode.COPY if mode is Mode.APPEND else mode
+
+
+def _disk_error(error: OSError, what: str) -> CurvineError:
+    text = f"{what}: {error.strerror}"
+    return DiskOutOfSpace(text) if error.errno in _FULL else IoFailed(text)
+
+
+def _sync_file(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The block READ stream, code 81 (data-plane specification 1.3 to 1.6).
+
+A chunk that lies in the page cache goes from the file to the socket by sendfile; for a cold one the
+connection asks a thread first, so the loop never waits for a disk. Offsets and lengths are bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable
+
+from curvine.errors import Common, IoFailed
+from curvine.rpc.bulk import FileSlice
+from curvine.rpc.server import ReplyData, ServerConnection
+from curvine.wire.codes import RequestStatus
+from curvine.wire.frame import Frame
+from curvine.wire.pb import worker_pb2
+from curvine.worker.blocks import View
+from curvine.worker.blockstore import BlockStore
+from curvine.worker.handlers.peers import PeerCheck
+from curvine.worker.handlers.sessions import (
+    DONE,
+    MAX_CHUNK,
+    Session,
+    check_req_id,
+    parse,
+    slot_of,
+    uninitialized,
+    unsupported,
+)
+
+Reply = bytes | ReplyData
+
+
+class ReadSession(Session):
+    """An open read. ``length`` is what the client asked for, ``physical`` what the file had."""
+
+    __slots__ = ("chunk", "fd", "length", "physical", "position", "shared")
+
+    def __init__(self, req_id: int, fd: int, *, position: int, length: int, chunk: int) -> None:
+        super().__init__(req_id)
+        self.fd = fd  # -1: the client reads the file itself, by path
+        self.shared = False  # the client reads the file itself, by a duplicate of ``fd``
+        self.position = position
+        self.length = length
+        self.physical = 0
+        self.chunk = chunk
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class ReadHandler:
+    """Answers code 81."""
+
+    def __init__(self, store: BlockStore, peers: PeerCheck, max_block_size: int) -> None:
+        self._store = store
+        self._peers = peers
+        self._max_block_size = max_block_size
+
+    def __call__(self, connection: ServerConnection, frame: Frame) -> Reply | Awaitable[Reply]:
+        status = frame.status & 0x0F
+        if status == RequestStatus.RUNNING:
+            return self._running(connection, frame)
+        if status == RequestStatus.OPEN:
+            return self._open(connection, frame)
+        if status == RequestStatus.COMPLETE:
+            return self._complete(connection, frame)
+        raise unsupported(frame)
+
+    def _open(self, connection: ServerConnection, frame: Frame) -> Reply:
+        slot = slot_of(connection)
+        slot.drop()
+        request = parse(worker_pb2.BlockReadRequest, frame.header)
+        if not slot.greeted and request.HasField("component_info"):
+            self._peers.check(request.component_info)
+            slot.greeted = True
+        view = self._store.index.view(request.id)
+        self._check(request)
+        session = ReadSession(
+            frame.req_id, -1, position=request.off, length=request.len, chunk=request.chunk_size
+        )
+        by_itself = request.short_circuit and view.settled and view.len >= request.len
+        if not by_itself or connection.is_local:
+            session.fd, view = self._store.index.open_file(request.id)
+            session.physical = min(view.len, os.fstat(session.fd).st_size)
+            by_itself = by_itself and session.physical >= request.len
+            session.shared = by_itself
+        slot.install(session)
+        header = _open_reply(request, view, by_path=by_itself and not connection.is_local)
+        return ReplyData(header, b"", session.fd if session.shared else None)
+
+    def _check(self, request: worker_pb2.BlockReadRequest) -> None:
+        if not 0 <= request.len <= self._max_block_size:
+            raise Common(f"block length {request.len} is outside 0..{self._max_block_size}")
+        if not 0 <= request.off <= request.len:
+            raise Common(f"offset {request.off} is outside the block's 0..{request.len}")
+        if not 0 < request.chunk_size <= MAX_CHUNK:
+            raise Common(f"chunk size {request.chunk_size} is outside 1..{MAX_CHUNK}")
+        if request.enable_read_ahead and request.read_ahead_len > MAX_CHUNK:
+            raise Common(f"read-ahead of {request.read_ahead_len} is over {MAX_CHUNK}")
+
+    def _running(self, connection: ServerConnection, frame: Frame) -> Reply | Awaitable[Reply]:
+        slot = slot_of(connection)
+        session = slot.current
+        if not isinstance(session, ReadSession):
+            slot.drop()
+            raise uninitialized(frame)
+        if session.fd < 0 or session.shared:
+            raise uninitialized(frame)
+        if frame.header:
+            offset = parse(worker_pb2.DataHeaderProto, frame.header).offset
+            if not 0 <= offset <= session.length:
+                raise IoFailed(f"offset {offset} is outside the block's 0..{session.length}")
+            session.position = offset
+        start = session.position
+        size = min(session.chunk, session.length - start)
+        if size <= 0:
+            raise IoFailed(f"offset {start} is at the end of the block ({session.length} bytes)")
+        if os.fstat(session.fd).st_size < session.physical:
+            raise IoFailed(f"the block's file became shorter than its {session.physical} bytes")
+        if session.length > session.physical:
+            return self._padded(session, start, size)
+        session.position = start + size
+        return ReplyData(DONE, FileSlice(session.fd, start, size))
+
+    async def _padded(self, session: ReadSession, start: int, size: int) -> Reply:
+        """A chunk of a block whose tail has no bytes on disk: zeros."""
+        stored = max(0, min(session.physical - start, size))
+        data = await self._store.io.run(_read_padded, os.dup(session.fd), start, stored, size)
+        session.position = start + size
+        return ReplyData(DONE, data)
+
+    def _complete(self, connection: ServerConnection, frame: Frame) -> Reply:
+        slot = slot_of(connection)
+        session = slot.current
+        if isinstance(session, ReadSession):
+            check_req_id(session, frame.req_id)
+        slot.drop()
+        return DONE
+
+
+def _open_reply(request: worker_pb2.BlockReadRequest, view: View, *, by_path: bool) -> bytes:
+    reply = worker_pb2.BlockReadResponse()
+    reply.id = request.id
+    reply.len = request.len
+    if by_path:
+        reply.path = view.path
+    reply.storage_type = view.storage_type  # type: ignore[assignment]  # enums are ints to protobuf
+    return reply.SerializeToString()
+
+
+def _read_padded(fd: int, start: int, stored: int, size: int) -> bytes:
+    """``stored`` bytes from ``start`` on, then zeros up to ``size``. Closes ``fd``."""
+    try:
+        data = b""
+        while len(data) < stored:
+            piece = os.pread(fd, stored - len(data), start + len(data))
+            if not piece:
+                raise IoFailed(f"the block's file ends at {start + len(data)}")
+            data += piece
+    except OSError as error:
+        if isinstance(error, IoFailed):
+            raise
+        raise IoFailed(f"cannot read the block: {error.strerror}") from error
+    finally:
+        os.close(fd)
+    return data.ljust(size, b"\0")

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the master asks a worker besides blocks: load tasks (39) and their end (37)."""
+
+from __future__ import annotations
+
+from curvine.errors import DecodeFailed
+from curvine.model.job import LoadTask
+from curvine.rpc.server import ServerConnection
+from curvine.wire.bincode import TaskLayout, decode_load_task
+from curvine.wire.frame import Frame
+from curvine.wire.pb import job_pb2
+from curvine.worker.handlers.sessions import DONE, parse
+from curvine.worker.tasks import LoadTasks
+
+
+class TaskHandlers:
+    """Codes 39 and 37."""
+
+    def __init__(self, tasks: LoadTasks) -> None:
+        self._tasks = tasks
+
+    def submit(self, connection: ServerConnection, frame: Frame) -> bytes:
+        """Take a task; it runs when a place is free."""
+        request = parse(job_pb2.SubmitTaskRequest, frame.header)
+        reply = job_pb2.SubmitTaskResponse()
+        task = _decode(request.task_command)
+        reply.task_id = task.task_id
+        if request.task_type == job_pb2.LOAD:
+            self._tasks.submit(task)
+            reply.accepted = True
+        else:
+            reply.accepted = False
+            reply.reject_reason = "this worker runs load tasks only"
+        return reply.SerializeToString()
+
+    def cancel_job(self, connection: ServerConnection, frame: Frame) -> bytes:
+        """Stop the tasks of a job; the reply has no header."""
+        self._tasks.cancel_job(parse(job_pb2.CancelJobRequest, frame.header).job_id)
+        return DONE
+
+
+def _decode(payload: bytes) -> LoadTask:
+    """The task in whichever edition the master writes, newest first."""
+    failure = DecodeFailed("the task cannot be decoded")
+    for layout in sorted(TaskLayout, reverse=True):
+        try:
+            task = decode_load_task(payload, layout)
+        except DecodeFailed as error:
+            failure = error
+        else:
+            if task.task_id and task.target_path.startswith("/"):
+                return task
+    raise failure

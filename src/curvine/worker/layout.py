@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a worker keeps things on disk, and what a start finds there.
+
+Below each data directory D lies the root D/<cluster_id> (data-plane specification 2.6, 3.4, 3.5)::
+
+    version                          identity, TOML
+    staging/blk_<id>                 block being written
+    active/b<x>/b<y>/blk_<id>        published block; x = (id >> 48) & 31, y = (id >> 32) & 31
+
+A block's content is the file's content, its length the file's length. One addition of ours: while a
+published block is appended to in place, and afterwards, the extended attribute ``LENGTH_ATTRIBUTE``
+of its file holds the published length; what lies behind it was never committed and a start cuts it
+off. Such a file has the sticky bit in its mode, so that a scan need not ask every file for the
+attribute. A file without it is published as long as it is. Lengths are bytes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import tomllib
+import uuid
+import zlib
+from collections.abc import Iterator
+
+import msgspec
+
+from curvine.errors import ConfigError
+
+LENGTH_ATTRIBUTE = "user.curvine.length"
+_PREFIX = "blk_"
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who a directory belongs to. ``dir_id`` is the CRC-32 of ``storage_id``."""
+
+    cluster_id: str
+    worker_id: int
+    storage_id: str
+    dir_id: int
+
+
+class FoundBlock(msgspec.Struct, frozen=True, gc=False):
+    """A block file met by a scan: its length, and the bytes it takes on disk."""
+
+    id: int
+    len: int
+    used: int
+
+
+class Layout:
+    """Paths below one root. Methods that touch the disk block."""
+
+    def __init__(self, data_dir: str, cluster_id: str) -> None:
+        self.data_dir = os.path.abspath(data_dir)
+        self.root = os.path.join(self.data_dir, cluster_id)
+        self.staging_dir = os.path.join(self.root, "staging")
+        self.active_dir = os.path.join(self.root, "active")
+        self._version_file = os.path.join(self.root, "version")
+        self._made: set[str] = set()
+
+    def staging_path(self, block: int) -> str:
+        return f"{self.staging_dir}/{_PREFIX}{block}"
+
+    def active_path(self, block: int) -> str:
+        x, y = (block >> 48) & 31, (block >> 32) & 31
+        return f"{self.active_dir}/b{x}/b{y}/{_PREFIX}{block}"
+
+    def prepare(self, *, wipe: bool) -> int:
+        """Make the root; with ``wipe`` empty it first. The descriptor returned keeps it ours."""
+        try:
+            if wipe:
+                shutil.rmtree(self.root, ignore_errors=True)
+            os.makedirs(self.staging_dir, exist_ok=True)
+            os.makedirs(self.active_dir, exist_ok=True)
+            lock = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise ConfigError(
+                f"worker.data_dir {self.data_dir}: {error.strerror}; "
+                "give a directory that can be written to"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise ConfigError(
+                f"worker.data_dir {self.data_dir} is used by another worker process; "
+                "stop it or give another directory"
+            ) from error
+        return lock
+
+    def load_identity(self) -> Identity | None:
+        """The identity written by an earlier start, if there is one."""
+        try:
+            with open(self._version_file, "rb") as file:
+                raw = tomllib.load(file)
+            storage_id = str(raw["storage_id"])
+            return Identity(
+                cluster_id=str(raw["cluster_id"]),
+                worker_id=int(raw["worker_id"]) & 0xFFFFFFFF,
+                storage_id=storage_id,
+                dir_id=int(raw.get("dir_id", dir_id_of(storage_id))) & 0xFFFFFFFF,
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{self._version_file} cannot be read ({error}); restore it, or remove the "
+                "directory if its blocks may be lost"
+            ) from error
+
+    def store_identity(self, identity: Identity, now_ms: int) -> None:
+        """Write the version file; done at every start."""
+        text = (
+            f'cluster_id = "{identity.cluster_id}"\n'
+            f"worker_id = {identity.worker_id}\n"
+            f'storage_id = "{identity.storage_id}"\n'
+            f"dir_id = {identity.dir_id}\n"
+            f"time_ms = {now_ms}\n"
+        )
+        temporary = self._version_file + ".new"
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self._version_file)
+
+    def publish(self, block: int, *, sync: bool) -> None:
+        """Move the staging file of ``block`` to its active place, over an older generation."""
+        source, target = self.staging_path(block), self.active_path(block)
+        try:
+            os.rename(source, target)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.rename(source, target)
+        if sync:
+            self._sync_directories(os.path.dirname(target))
+
+    def _sync_directories(self, leaf: str) -> None:
+        """Put the entry just made on the medium; its parents once, when they may be new."""
+        _sync_directory(leaf)
+        if leaf not in self._made:
+            for parent in (os.path.dirname(leaf), self.active_dir, self.root, self.data_dir):
+                _sync_directory(parent)
+            self._made.add(leaf)
+
+    def scan_active(self) -> Iterator[FoundBlock]:
+        """Every published block, tails of unfinished appends cut off."""
+        for outer in _directories(self.active_dir):
+            for inner in _directories(outer):
+                yield from _blocks(inner)
+
+    def scan_staging(self) -> Iterator[FoundBlock]:
+        """Every block that was being written when the last process ended."""
+        return _blocks(self.staging_dir)
+
+
+def new_identity(cluster_id: str, worker_id: int | None) -> Identity:
+    """A fresh directory's identity; without a ``worker_id`` to adopt, a random one."""
+    storage_id = str(uuid.uuid4())
+    if worker_id is None:
+        worker_id = int.from_bytes(os.urandom(4), "big") or 1
+    return Identity(cluster_id, worker_id, storage_id, dir_id_of(storage_id))
+
+
+def dir_id_of(storage_id: str) -> int:
+    """CRC-32 of the storage id."""
+    return zlib.crc32(storage_id.encode())
+
+
+def remove(path: str) -> bool:
+    """Unlink ``path``; False if it was not there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def bytes_used(info: os.stat_result) -> int:
+    """What a file takes: its length, or its disk blocks where they are fewer (holes)."""
+    return min(info.st_size, info.st_blocks * 512)
+
+
+def block_of_name(name: str) -> int | None:
+    """The id in a file name ``blk_<decimal>``; None for any other name."""
+    digits = name.removeprefix(_PREFIX)
+    if digits == name or not digits.isascii() or not digits.isdigit():
+        return None
+    return int(digits)
+
+
+def _directories(path: str) -> list[str]:
+    with os.scandir(path) as entries:
+        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _blocks(path: str) -> Iterator[FoundBlock]:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.scandir(directory) as entries:  # by descriptor: no path is looked up per file
+            for entry in entries:
+                block = block_of_name(entry.name)
+                if block is None or not entry.is_file(follow_symlinks=False):
+                    continue
+                info = entry.stat(follow_symlinks=False)
+                length = info.st_size
+                if info.st_mode & stat.S_ISVTX:
+                    length = _cut_unpublished(f"{path}/{entry.name}", length)
+                yield FoundBlock(block, length, min(length, info.st_blocks * 512))
+    finally:
+        os.close(directory)
+
+
+def _cut_unpublished(path: str, length: int) -> int:
+    """The published length of a file that was appended to in place."""
+    try:
+        published = int(os.getxattr(path, LENGTH_ATTRIBUTE))
+    except (OSError, ValueError):
+        return length  # copied from elsewhere without its attribute: all of it counts
+    if published < length:
+        os.truncate(path, published)
+    return min(published, length)
+
+
+def _sync_directory(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One load: a file of the under storage becomes a cached file, in one block where that is possible.
+
+A block that the master puts on this worker alone is filled directly in the block store: by the
+kernel, where the source is a local file, else piece by piece as it is downloaded. Any other block
+goes through the client library to the workers that were chosen. The copy becomes valid with the
+last call, which sets the source's time on it; until then readers use the source. A load that fails
+or finds the source changed removes what it made. Sizes are bytes, times ms.
+Source: data-plane specification 5.7, decision 25.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Protocol
+
+from curvine.client.block_writer import BlockWriter
+from curvine.client.cluster import ClusterClient
+from curvine.client.local_file import Data
+from curvine.errors import CurvineError, UfsFailed
+from curvine.model.block import BlockLocation, CommitBlock, LocatedBlock
+from curvine.model.inode import CreateOpts, FileStatus, OpenFlag, SetAttr, StoragePolicy
+from curvine.model.job import LoadTask
+from curvine.ufs.base import Ufs, UfsReader, UfsStatus
+from curvine.worker.blocks import OpenBlock
+from curvine.worker.blockstore import BlockStore
+
+PIECE = 8 * 1024 * 1024  # of a download
+PIECES_AT_ONCE = 4  # of one file
+KERNEL_PIECE = 64 * 1024 * 1024  # of a copy inside the kernel; progress is seen this often
+
+
+class _Target(Protocol):
+    """A block being filled."""
+
+    async def write(self, offset: int, data: Data) -> None: ...
+
+    async def finish(self) -> CommitBlock: ...
+
+    async def abort(self) -> None: ...
+
+
+class _OwnBlock:
+    """A block of this worker's store."""
+
+    def __init__(self, store: BlockStore, worker_id: int, block: OpenBlock) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._block = block
+        self._length = 0
+
+    async def write(self, offset: int, data: Data) -> None:
+        self._length = max(self._length, offset + len(data))
+        waiting = self._store.write(self._block, offset, data)
+        if waiting is not None:
+            await waiting
+
+    async def copy(self, offset: int, source: int, source_offset: int, size: int) -> None:
+        """Fill from a local file."""
+        self._length = max(self._length, offset + size)
+        await self._store.fill(self._block, offset, source, source_offset, size)
+
+    async def finish(self) -> CommitBlock:
+        kind = self._store.index.storage_type(self._block)
+        await self._store.complete(self._block.id, self._length, self._length, sync=False)
+        location = BlockLocation(self._worker_id, kind)
+        return CommitBlock(self._block.id, self._length, (location,))
+
+    async def abort(self) -> None:
+        await self._store.delete(self._block.id)
+
+
+class _ClientBlock:
+    """A block on other workers, written by the client library."""
+
+    def __init__(self, writer: BlockWriter) -> None:
+        self._writer = writer
+
+    async def write(self, offset: int, data: Data) -> None:
+        self._writer.begin(offset, len(data))
+        await self._writer.write(offset, data)
+
+    async def finish(self) -> CommitBlock:
+        return await self._writer.finish()
+
+    async def abort(self) -> None:
+        await self._writer.abort()
+
+
+class Loader:
+    """Runs one task. ``done`` of ``length`` bytes are copied."""
+
+    def __init__(
+        self,
+        client: ClusterClient,
+        store: BlockStore,
+        worker_id: int,
+        ufs: Ufs,
+        task: LoadTask,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._worker_id = worker_id
+        self._ufs = ufs
+        self._task = task
+        self._targets: list[_Target] = []
+        self.done = 0
+        self.length = 0
+
+    async def run(self) -> None:
+        """Copy the file. Errors: the under storage's, the cluster's, UfsFailed if it changed."""
+        task = self._task
+        source = await self._ufs.open_read(task.source_path)
+        try:
+            self.length = source.length
+            about = await self._ufs.stat(task.source_path)
+            status = await self._create(about)
+            try:
+                commits = await self._copy(source, status)
+                await self._check_unchanged(source)
+                await self._client.ns.complete_file(
+                    task.target_path,
+                    inode_id=status.id,
+                    length=source.length,
+                    commits=commits[-1:],
+                    only_flush=False,
+                    set_attr=SetAttr(ufs_mtime=source.mtime),
+                )
+            except BaseException:
+                await self._remove(status)
+                raise
+        finally:
+            await source.close()
+
+    async def _create(self, about: UfsStatus) -> FileStatus:
+        job = self._task.job
+        flags = OpenFlag.WRONLY | OpenFlag.CREAT
+        if job.overwrite is not False:
+            flags |= OpenFlag.TRUNC
+        opts = CreateOpts(
+            client_name=self._client.client_name,
+            create_parent=True,
+            replicas=job.replicas,
+            block_size=job.block_size,
+            storage_policy=StoragePolicy(
+                storage_type=job.storage_type, ttl_ms=job.ttl_ms, ttl_action=job.ttl_action
+            ),
+            mode=about.mode,
+            owner=about.owner,
+            group=about.group,
+        )
+        return await self._client.ns.create_file(self._task.target_path, opts, flags)
+
+    async def _copy(self, source: UfsReader, status: FileStatus) -> list[CommitBlock]:
+        """Fill block after block; what was committed for each."""
+        commits: list[CommitBlock] = []
+        last = None
+        while self.done < source.length:
+            located = await self._client.ns.add_block(
+                self._task.target_path,
+                inode_id=status.id,
+                commits=commits[-1:],
+                file_len=self.done,
+                last_block=last,
+            )
+            size = min(status.block_size, source.length - self.done)
+            target = await self._open(located, status.block_size)
+            self._targets.append(target)
+            await self._fill(target, source, self.done, size)
+            commits.append(await target.finish())
+            last = located.block
+        return commits
+
+    async def _open(self, located: LocatedBlock, capacity: int) -> _Target:
+        block = located.block
+        if [worker.worker_id for worker in located.locs] == [self._worker_id]:
+            opened = await self._store.begin(block.id, block.storage_type, capacity, None)
+            return _OwnBlock(self._store, self._worker_id, opened)
+        writer = await BlockWriter.open(self._client.streams, located, offset=0, capacity=capacity)
+        return _ClientBlock(writer)
+
+    async def _fill(self, target: _Target, source: UfsReader, start: int, size: int) -> None:
+        fd = source.local_fd()
+        if fd is not None and isinstance(target, _OwnBlock):
+            for offset in range(0, size, KERNEL_PIECE):
+                piece = min(KERNEL_PIECE, size - offset)
+                await target.copy(offset, fd, start + offset, piece)
+                self.done += piece
+            return
+        offsets = iter(range(0, size, PIECE))
+        runners = min(PIECES_AT_ONCE, -(-size // PIECE))
+        fetching = [
+            asyncio.ensure_future(self._fetch(target, source, start, size, offsets))
+            for _ in range(runners)
+        ]
+        try:
+            await asyncio.gather(*fetching)
+        finally:
+            for fetch in fetching:
+                fetch.cancel()
+            await asyncio.gather(*fetching, return_exceptions=True)
+
+    async def _fetch(
+        self, target: _Target, source: UfsReader, start: int, size: int, offsets: Iterator[int]
+    ) -> None:
+        """Take pieces from the common iterator until there are none."""
+        for offset in offsets:
+            piece = min(PIECE, size - offset)
+            data = await source.read_at(start + offset, piece)
+            if len(data) != piece:
+                raise UfsFailed(f"{self._task.source_path} became shorter during its load")
+            await target.write(offset, data)
+            self.done += piece
+
+    async def _check_unchanged(self, source: UfsReader) -> None:
+        now = await self._ufs.stat(self._task.source_path)
+        if (now.len, now.mtime) != (source.length, source.mtime):
+            raise UfsFailed(f"{self._task.source_path} changed during its load")
+
+    async def _remove(self, status: FileStatus) -> None:
+        """Take back what this load made, unless somebody else has the path by now."""
+        for target in self._targets:
+            try:
+                await target.abort()
+            except CurvineError:
+                pass  # the master finds the leftover with the worker's next full report
+        try:
+            known = await self._client.ns.status(self._task.target_path)
+            if known.id == status.id:
+                await self._client.ns.delete(self._task.target_path, False)
+        except CurvineError:
+            pass  # without its time the copy is not valid, and nobody reads it

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One generation of a block while it is being written: its file and what it is charged for.
+
+Three modes:
+
+- NEW: a file of its own under staging/, renamed into active/ when published.
+- COPY: the same, started as a copy of the published generation (a reflink where the file system
+  has them, else the kernel copies). Readers of the old generation keep the old file.
+- APPEND: the published file itself, grown behind its published length. Nothing below that length is
+  touched, and the worker serves no byte behind it before it is published, so readers of the old
+  generation see it unchanged; appending costs what is appended, not a copy. The published length
+  stands in an extended attribute of the file (see ``layout``), so that a crash loses only the tail.
+  A write below the published length turns the generation into a COPY first.
+
+Functions and methods here block; short ones run on the loop, copies in threads. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from enum import Enum
+
+from curvine.errors import Common, IoFailed
+from curvine.model.block import AllocOpts
+from curvine.worker.layout import LENGTH_ATTRIBUTE, bytes_used, remove
+from curvine.worker.tiers import StorageDir
+
+FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+# Room for a writer that writes by itself: at first, and where that is too much (bytes).
+FIRST_PROMISE = 64 * 1024 * 1024
+LEAST_PROMISE = 1024 * 1024
+_COPY_STEP = 64 * 1024 * 1024
+# fallocate modes of linux/falloc.h that the protocol knows
+KEEP_SIZE = 0x01
+ZERO_RANGE = 0x10
+MODE_MASK = 0x7F
+# the kernel or the file system lacks this way of copying; another one works
+_NO_SUCH_COPY = {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY}
+
+
+class Mode(Enum):
+    """How a generation came to be."""
+
+    NEW = "new"
+    COPY = "copy"
+    APPEND = "append"
+
+
+class Staging:
+    """The file of an unpublished generation."""
+
+    __slots__ = (
+        "counted", "dir", "fd", "floor", "lent", "mode", "path", "promised", "reserved",
+        "size",
+    )  # fmt: skip
+
+    def __init__(self, where: StorageDir, path: str, fd: int, mode: Mode, size: int) -> None:
+        self.dir = where
+        self.path = path
+        self.fd = fd  # -1 = not open
+        self.mode = mode
+        self.size = size  # length of the file as we know it
+        self.floor = size if mode is Mode.APPEND else 0  # writes below are not allowed
+        self.counted = 0  # bytes charged to the directory for this generation
+        self.promised = 0  # offset up to which writers that write by themselves may write
+        self.reserved = 0  # bytes set aside for that
+        self.lent = False  # such a writer may have changed the size behind our back
+
+    def open(self) -> int:
+        """The descriptor, opened again if no writer was attached for a while."""
+        if self.fd < 0:
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        return self.fd
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def grow(self, end: int) -> bool:
+        """Charge for a write that ends at ``end``; False where the directory has no room."""
+        more = end - self.size
+        if more > 0:
+            if not self.dir.charge(more):
+                return False
+            self.counted += more
+            self.size = end
+        return True
+
+    def length(self) -> int:
+        """The length right now, also while somebody else writes the file."""
+        return os.fstat(self.fd).st_size if self.lent and self.fd >= 0 else self.size
+
+    def settle(self) -> int:
+        """The true length; what a writer of its own added is counted, its promise shrinks by it."""
+        if self.lent:
+            self.size = os.fstat(self.open()).st_size
+            really = self.size - self.floor
+            self.dir.recount(self.counted, really)
+            self.counted = really
+            ahead = max(0, self.promised - self.size)
+            self.dir.unreserve(self.reserved - ahead)
+            self.reserved = ahead
+        return self.size
+
+    def lend(self, capacity: int, *, whole: bool) -> bool:
+        """Let somebody else write the file, if room can be promised.
+
+        ``whole``: up to ``capacity`` at once, since the writer does not ask again. Otherwise for a
+        start; ``promise`` adds to it.
+        """
+        self.settle()
+        least = min(capacity, self.size + LEAST_PROMISE)
+        wanted = capacity if whole else min(capacity, self.size + FIRST_PROMISE)
+        lent, self.lent = self.lent, True
+        if self.promise(wanted, share=2) or (not whole and self.promise(least, share=2)):
+            return True
+        self.lent = lent
+        return False
+
+    def promise(self, end: int, *, share: int = 1) -> bool:
+        """Set room aside, so that the file may be written up to ``end``; False if there is none.
+        ``share``: take at most one ``share``-th of what is left."""
+        self.settle()
+        more = end - max(self.promised, self.size)
+        if more > 0:
+            if not self.dir.reserve(more, share):
+                return False
+            self.reserved += more
+        self.promised = max(self.promised, self.size, end)
+        return True
+
+    def promise_more(self, end: int, capacity: int) -> bool:
+        """Promise up to ``end``, and well beyond where there is room: writers ask seldom."""
+        step = max(FIRST_PROMISE, self.size - self.floor)
+        generous = min(capacity, max(end, self.promised) + step)
+        return self.promise(generous, share=2) or self.promise(end)
+
+    def take_back(self) -> None:
+        """The writers that wrote by themselves are gone."""
+        self.settle()
+        self._forget_promise()
+
+    def _forget_promise(self) -> None:
+        self.dir.unreserve(self.reserved)
+        self.reserved = self.promised = 0
+        self.lent = False
+
+    def resize(self, opts: AllocOpts) -> None:
+        """Give the file the size that an Open asked for; the caller has checked the values."""
+        if not self.grow(opts.len):
+            raise Common(f"no room for {opts.len} bytes in {self.dir.layout.data_dir}")
+        fd = self.open()
+        try:
+            if opts.truncate:
+                os.ftruncate(fd, opts.len)
+            else:
+                _allocate(fd, opts.mode & MODE_MASK & ~KEEP_SIZE, opts.len)
+        except OSError as error:
+            raise IoFailed(
+                f"cannot make the block {opts.len} bytes long: {error.strerror}"
+            ) from error
+        really = os.fstat(fd).st_size
+        if really != opts.len:
+            raise IoFailed(f"the block is {really} bytes long after it was made {opts.len}")
+        self._shrunk_to(really)
+
+    def extend(self, length: int) -> None:
+        """Add zeros (a hole) up to ``length``."""
+        os.ftruncate(self.open(), length)
+        self.size = length
+
+    def mark_published(self, length: int) -> None:
+        """Write down the length that survives a crash (APPEND only)."""
+        os.setxattr(self.open(), LENGTH_ATTRIBUTE, str(length).encode())
+
+    def mark_appended(self) -> None:
+        """Say by the file's mode that it has a published length of its own, then write it down."""
+        self.mark_published(self.floor)
+        os.fchmod(self.open(), 0o644 | stat.S_ISVTX)
+
+    def sync(self) -> None:
+        """Put data and length on the medium."""
+        if self.mode is Mode.APPEND:
+            os.fsync(self.open())  # the attribute as well
+        else:
+            os.fdatasync(self.open())
+
+    def used(self) -> int:
+        return bytes_used(os.fstat(self.open()))
+
+    def discard(self) -> None:
+        """Forget this generation: remove the file, or cut off what was appended."""
+        self._forget_promise()
+        try:
+            if self.mode is Mode.APPEND:
+                os.truncate(self.path, self.floor)
+            else:
+                remove(self.path)
+        except FileNotFoundError:
+            pass
+        finally:
+            self.dir.release(self.counted)
+            self.counted = 0
+            self.close()
+
+    def _shrunk_to(self, length: int) -> None:
+        less = self.size - length
+        if less > 0:
+            self.dir.release(less)
+            self.counted -= less
+            self.size = length
+
+
+def create(where: StorageDir, block: int) -> Staging:
+    """An empty NEW generation."""
+    path = where.layout.staging_path(block)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    return Staging(where, path, fd, Mode.NEW, 0)
+
+
+def append_to(where: StorageDir, block: int, length: int, *, marked: bool) -> Staging | None:
+    """An APPEND generation on the published file; None where the length cannot be noted."""
+    path = where.layout.active_path(block)
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    staging = Staging(where, path, fd, Mode.APPEND, length)
+    try:
+        if not marked:
+            staging.mark_appended()
+    except OSError:
+        staging.close()
+        return None
+    return staging
+
+
+def copy_of(where: StorageDir, block: int, source: str, length: int, mode: Mode) -> Staging:
+    """A generation that starts with the first ``length`` bytes of ``source``, charged already."""
+    path = where.layout.staging_path(block)
+    target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        origin = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            copy_bytes(origin, target, length)
+        finally:
+            os.close(origin)
+    except BaseException:
+        os.close(target)
+        remove(path)
+        raise
+    staging = Staging(where, path, target, mode, length)
+    staging.counted = length
+    return staging
+
+
+def copy_bytes(source: int, target: int, length: int) -> None:
+    """Make ``target`` the first ``length`` bytes of ``source``: share, else let the kernel copy."""
+    try:
+        fcntl.ioctl(target, FICLONE, source)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_COPY:
+            raise
+    else:
+        os.ftruncate(target, length)
+        return
+    copy_range(source, 0, target, 0, length)
+
+
+def copy_range(source: int, source_off: int, target: int, target_off: int, length: int) -> int:
+    """Copy inside the kernel; returns the bytes copied, fewer where the source ends early."""
+    done = 0
+    in_kernel = True
+    while done < length:
+        step = min(_COPY_STEP, length - done)
+        if in_kernel:
+            try:
+                count = os.copy_file_range(
+                    source, target, step, source_off + done, target_off + done
+                )
+            except OSError as error:
+                if error.errno not in _NO_SUCH_COPY:
+                    raise
+                in_kernel = False
+                os.lseek(target, target_off + done, os.SEEK_SET)
+                continue
+        else:
+            count = os.sendfile(target, source, source_off + done, step)
+        if count == 0:
+            break
+        done += count
+    return done
+
+
+def _allocate(fd: int, mode: int, length: int) -> None:
+    if mode == ZERO_RANGE:
+        if os.fstat(fd).st_size > length:
+            return  # a range inside a longer file would not give the length asked for
+        # What fallocate(ZERO_RANGE) leaves: zeros, and blocks set aside for them.
+        os.ftruncate(fd, 0)
+    if length:
+        os.posix_fallocate(fd, 0, length)

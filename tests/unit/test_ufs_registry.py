@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choosing an under storage: what is refused says why and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from curvine.errors import InvalidArgument, IsADirectory, Unsupported
+from curvine.ufs.posix import PosixUfs
+from curvine.ufs.registry import open_ufs, scheme_of, supported_schemes
+
+
+def test_file_is_served() -> None:
+    assert isinstance(open_ufs("file:///srv/data", {}), PosixUfs)
+    assert scheme_of("FILE:///x") == "file"
+    assert "file" in supported_schemes()
+
+
+def test_a_known_store_names_the_way_out() -> None:
+    with pytest.raises(Unsupported, match=r"s3:// is not served by this release.*file://"):
+        open_ufs("s3://bucket/dir", {"s3.region_name": "x"})
+
+
+def test_an_unknown_scheme_and_a_plain_path_are_refused() -> None:
+    with pytest.raises(Unsupported, match="gopher"):
+        open_ufs("gopher://x/y")
+    with pytest.raises(InvalidArgument, match="scheme://"):
+        open_ufs("/srv/data")
+    with pytest.raises(InvalidArgument, match="another machine"):
+        open_ufs("file://server/share")
+
+
+def test_a_property_without_meaning_is_named() -> None:
+    with pytest.raises(InvalidArgument, match=r"file\.chunksize.*did you mean file\.chunk_size"):
+        open_ufs("file:///srv", {"file.chunksize": "1"})
+    with pytest.raises(InvalidArgument, match=r"s3\.region_name"):
+        open_ufs("file:///srv", {"s3.region_name": "x"})
+    open_ufs("file:///srv", {"file.chunk_size": "1", "load_task.parallel_streams": "1"})
+
+
+def test_the_root_may_be_slash_or_one_file(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"content")
+
+    async def look() -> None:
+        whole = open_ufs("file:///")
+        assert (await whole.stat(f"file://{tmp_path}")).is_dir
+        assert (await whole.stat("file:///")).is_dir
+        single = open_ufs(f"file://{tmp_path}/one")
+        assert (await single.stat(f"file://{tmp_path}/one")).len == 7
+        reader = await single.open_read(f"file://{tmp_path}/one")
+        assert await reader.read_at(0, 100) == b"content"
+        await reader.close()
+        await whole.close()
+        await single.close()
+
+    asyncio.run(look())
+
+
+def test_a_reader_hands_out_its_descriptor(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"content")
+
+    async def look() -> None:
+        ufs = open_ufs(f"file://{tmp_path}")
+        reader = await ufs.open_read(f"file://{tmp_path}/one")
+        fd = reader.local_fd()
+        assert fd is not None and os.pread(fd, 10, 0) == b"content"
+        await reader.close()
+        assert reader.local_fd() is None
+
+    asyncio.run(look())
+
+
+def test_a_fifo_is_refused_without_hanging(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+
+    async def look() -> None:
+        ufs = open_ufs(f"file://{tmp_path}")
+        with pytest.raises(InvalidArgument, match="not a regular file"):
+            await ufs.open_read(f"file://{tmp_path}/fifo")
+        with pytest.raises(IsADirectory):
+            await ufs.open_read(f"file://{tmp_path}")
+
+    asyncio.run(look())
