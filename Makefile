@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration fuse format lint types imports proto lock bench clean
+.PHONY: help demo test check unit integration fuse fuzz format lint types imports proto lock bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,14 +44,22 @@ imports: $(VENV)/.dev
 proto-check: $(VENV)/.dev
 	$(BIN)/python -m curvine.wire.generate --check
 
-unit: $(VENV)/.dev ## Unit, model, contract and architecture tests
-	$(BIN)/python -m pytest -q tests/unit tests/architecture tests/contract tests/model
+unit: $(VENV)/.dev ## Unit, contract and architecture tests
+	$(BIN)/python -m pytest -q tests/unit tests/architecture tests/contract
 
 integration: $(VENV)/.dev ## Real processes, real mounts, real kills
-	$(BIN)/python -m pytest -q tests/integration tests/fluid tests/fuse tests/stress
+	$(BIN)/python -m pytest -q tests/model tests/integration tests/fluid tests/fuse tests/stress tests/fuzz
+
+fuzz: $(VENV)/.dev ## Ten minutes of damaged input (in `make test`: seconds)
+	CURVINE_FUZZ_SECONDS=600 CURVINE_FUZZ_SEED=$${CURVINE_FUZZ_SEED:-$$RANDOM} $(BIN)/python -m pytest -q -s tests/fuzz
 
 proto: $(VENV)/.dev ## Regenerate src/curvine/wire/pb from src/curvine/wire/proto
 	$(BIN)/python -m curvine.wire.generate
+
+docs: $(VENV)/.dev ## Rewrite the pages in docs/ that are generated from the code
+	$(BIN)/cv config docs --write docs/configuration.md
+	$(BIN)/cv manual --write docs/cv.md
+	$(BIN)/python -m curvine.telemetry.metrics_page > docs/metrics.md
 
 fix: $(VENV)/.dev ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix --quiet src tests benchmarks demo || true

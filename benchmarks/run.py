@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NOT_BENCHMARKS = {"run", "report"}
+NOT_BENCHMARKS = {"run", "report", "metadata_load", "metadata_slow"}
 
 
 def main() -> int:

@@ -220,6 +220,7 @@ def write_request(
     short_circuit: bool = False,
     alloc: dict[str, object] | None = None,
     sync: bool = False,
+    resume: bool = False,
     storage: int = 4,
 ) -> worker_pb2.BlockWriteRequest:
     request = worker_pb2.BlockWriteRequest(
@@ -235,6 +236,8 @@ def write_request(
             setattr(request.block.alloc_opts, name, value)
     if sync:
         request.sync = True
+    if resume:
+        request.resume = True
     return request
 
 

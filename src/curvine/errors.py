@@ -34,6 +34,13 @@ class Common(CurvineError):
     """Everything that has no kind of its own on the wire (kind 10000)."""
 
 
+class NotAuthenticated(Common):
+    """A peer has no token of the cluster, or another one (docs/adr/0007). On the wire: Common."""
+
+    code = "not_authenticated"
+    errno = _errno.EACCES
+
+
 class IoFailed(CurvineError):
     """A disk or a file failed, or was used outside its bounds."""
 
@@ -44,6 +51,7 @@ class NoMaster(IoFailed):
     """No master could be reached within the time allowed; on the wire an IO error."""
 
     code = "no_master"
+    retryable = True
 
 
 class NotLeader(CurvineError):

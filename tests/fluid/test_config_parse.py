@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from curvine.config.load import load
+
 FIXTURES = Path(__file__).parents[1] / "data" / "fluid"
 SHIM = Path(__file__).parents[2] / "curvine-docker/fluid/thin-runtime/fluid-config-parse.py"
 LEAVE_DEAD_MOUNT = """
@@ -242,6 +244,52 @@ def test_secrets_are_written_and_not_shown(pod: Pod, tmp_path: Path) -> None:
     assert stat.S_IMODE(conf.stat().st_mode) == 0o600
     assert "hush" not in result.stdout + result.stderr
     assert "hush" not in (pod.home / "mount-curvine.sh").read_text()
+
+
+def test_the_token_of_the_cluster_is_a_path(pod: Pod, tmp_path: Path) -> None:
+    """Fixture 03: the file of the Secret is named, its content goes nowhere."""
+    token = tmp_path / "curvine-cred" / "token"
+    token.parent.mkdir()
+    token.write_text("hush-hush-hush-hush\n")
+    fixture = FIXTURES / "03-encrypt-options.config.json"
+    result = pod.parse("--config", str(fixture), CURVINE_FLUID_SECRETS_DIR=str(tmp_path))
+    assert result.returncode == 1 and "s3-cred/secret-key" in result.stderr
+    (tmp_path / "s3-cred").mkdir()
+    (tmp_path / "s3-cred" / "secret-key").write_text("hush")
+    result = pod.parse("--config", str(fixture), CURVINE_FLUID_SECRETS_DIR=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    conf = pod.home / "conf" / "curvine-cluster.toml"
+    assert load(str(conf), env={}).conf.auth.token_file == str(token)
+    assert "hush" not in result.stdout + result.stderr
+    for path in pod.home.rglob("*"):
+        assert not path.is_file() or "hush" not in path.read_text()
+
+
+def test_a_token_given_as_text_goes_into_a_file_of_its_own(pod: Pod) -> None:
+    """Fluid with secret storage hands over the secret itself."""
+    first = {"master-endpoints": "m:1", "access-token": "hush-one-hush-one\n"}
+    second = {"master-endpoints": "n:1", "access-token": "hush-two-hush-two", "cluster-id": "b"}
+    mounts = [
+        {"mountPoint": "curvine:///a", "name": "a", "options": first},
+        {"mountPoint": "curvine:///b", "name": "b", "options": second},
+    ]
+    for count in (1, 2):
+        pod.document(mounts=mounts[:count])
+        result = pod.parse()
+        assert result.returncode == 0, result.stderr
+        assert "hush" not in result.stdout + result.stderr
+        made = load(str(pod.home / "conf" / "curvine-cluster.toml"), env={})
+        assert made.warnings == []
+        if count == 1:
+            files = [made.conf.auth.token_file]
+        else:
+            assert made.conf.auth.token_file == ""
+            files = [mount.token_file for mount in made.conf.fuse.mounts]
+            assert [mount.cluster_id for mount in made.conf.fuse.mounts] == ["", "b"]
+        texts = [Path(name).read_text() for name in files]
+        assert texts == ["hush-one-hush-one", "hush-two-hush-two"][:count]
+        assert all(stat.S_IMODE(os.stat(name).st_mode) == 0o600 for name in files)
+        assert "hush" not in (pod.home / "conf" / "curvine-cluster.toml").read_text()
 
 
 @pytest.mark.parametrize("fixture", sorted(FIXTURES.glob("*.config.json")), ids=lambda p: p.stem)

@@ -135,7 +135,8 @@ assert os.stat("f").st_mtime_ns > old.st_mtime_ns
     "allocation and holes": """
 fd = os.open("f", os.O_CREAT | os.O_RDWR); os.posix_fallocate(fd, 0, 10_000)
 assert os.fstat(fd).st_size == 10_000 and os.lseek(fd, 5, os.SEEK_DATA) == 5
-assert os.lseek(fd, 5, os.SEEK_HOLE) == 10_000; refused(errno.ENXIO, os.lseek, fd, 10_000, os.SEEK_DATA)
+assert os.lseek(fd, 5, os.SEEK_HOLE) == 10_000
+refused(errno.ENXIO, os.lseek, fd, 10_000, os.SEEK_DATA)
 assert libc.fallocate(fd, 1, 0, ctypes.c_long(50_000)) == 0 and os.fstat(fd).st_size == 10_000
 """,
     "names": """
@@ -152,14 +153,16 @@ assert os.listdir("a*") == ["b"]
 os.symlink("../x y/ü", "l"); assert os.readlink("l") == "../x y/ü"
 assert os.lstat("l").st_size == len("../x y/ü".encode()) and stat.S_ISLNK(os.lstat("l").st_mode)
 os.symlink(b"\\xff" * 4000, "long"); assert os.readlink(b"long") == b"\\xff" * 4000
-put("t", b"T"); os.symlink("t", "s"); assert get("s") == b"T"; refused(errno.EEXIST, os.symlink, "t", "s")
+put("t", b"T"); os.symlink("t", "s"); assert get("s") == b"T"
+refused(errno.EEXIST, os.symlink, "t", "s")
 os.lchown("s", 12, 34); assert (os.lstat("s").st_uid, os.stat("t").st_uid) == (12, 0)
 os.utime("s", (1, 2), follow_symlinks=False); assert os.lstat("s").st_mtime == 2
 """,
     "special files": """
 import socket
 os.mkfifo("p", 0o640); assert stat.filemode(os.stat("p").st_mode) == "prw-r-----"
-os.mknod("c", stat.S_IFCHR | 0o600, os.makedev(1, 3)); assert os.stat("c").st_rdev == os.makedev(1, 3)
+os.mknod("c", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+assert os.stat("c").st_rdev == os.makedev(1, 3)
 server = socket.socket(socket.AF_UNIX); server.bind("sock"); server.listen()
 client = socket.socket(socket.AF_UNIX); client.connect("sock")
 if not os.fork():
@@ -168,7 +171,8 @@ assert open("p").read() == ""; os.wait(); os.unlink("p"); os.unlink("sock")
 """,
     "extended attributes": """
 put("f"); os.setxattr("f", "user.a", b"1\\0\\xff"); os.setxattr("f", "user.b", b"")
-assert os.getxattr("f", "user.a") == b"1\\0\\xff" and sorted(os.listxattr("f")) == ["user.a", "user.b"]
+assert os.getxattr("f", "user.a") == b"1\\0\\xff"
+assert sorted(os.listxattr("f")) == ["user.a", "user.b"]
 refused(errno.EEXIST, os.setxattr, "f", "user.a", b"", os.XATTR_CREATE)
 refused(errno.ENODATA, os.setxattr, "f", "user.c", b"", os.XATTR_REPLACE)
 os.removexattr("f", "user.a"); refused(errno.ENODATA, os.getxattr, "f", "user.a")
@@ -186,7 +190,8 @@ as_user(4711, other)
 as_user(4712, lambda: refused(errno.EPERM, os.unlink, "sticky/r"))
 os.chmod("s", 0o4777); as_user(4711, lambda: put("s", b"x"))
 assert stat.S_IMODE(os.stat("s").st_mode) == 0o777
-put("k"); os.chmod("k", 0o6755); os.chown("k", 4711, 4711); assert stat.S_IMODE(os.stat("k").st_mode) == 0o755
+put("k"); os.chmod("k", 0o6755); os.chown("k", 4711, 4711)
+assert stat.S_IMODE(os.stat("k").st_mode) == 0o755
 os.mkdir("g"); os.chown("g", 0, 4711); os.chmod("g", 0o2777); put("g/x"); os.mkdir("g/y")
 assert os.stat("g/x").st_gid == 4711 and os.stat("g/y").st_mode & 0o2000
 mask = os.umask(0o027); put("u"); os.mkdir("v"); os.umask(mask)
@@ -240,9 +245,11 @@ os.pwrite(writer, b"tail", 100_000); assert os.pread(reader, 9, 99_998) == b"aat
 assert os.fstat(reader).st_size == 100_004
 """,
     "copying inside the kernel": """
-put("f", os.urandom(300_000)); a = os.open("f", os.O_RDONLY); b = os.open("g", os.O_CREAT | os.O_RDWR)
+put("f", os.urandom(300_000)); a = os.open("f", os.O_RDONLY)
+b = os.open("g", os.O_CREAT | os.O_RDWR)
 assert os.copy_file_range(a, b, 300_000) == 300_000; assert get("g") == get("f")
-c = os.open("h", os.O_CREAT | os.O_WRONLY); os.lseek(a, 0, 0); assert os.sendfile(c, a, 0, 200_000) == 200_000
+c = os.open("h", os.O_CREAT | os.O_WRONLY); os.lseek(a, 0, 0)
+assert os.sendfile(c, a, 0, 200_000) == 200_000
 os.close(c); assert get("h") == get("f")[:200_000]
 """,
 }
@@ -254,7 +261,9 @@ def test_posix(check: str, place: Path) -> None:
 
 
 def test_nothing_is_left_in_the_directory_of_orphans(shared_mount: MiniMount) -> None:
-    shell("test ! -e .curvine.orphans; ls -A | grep -q orphans && exit 1 || true", shared_mount.target)
+    shell(
+        "test ! -e .curvine.orphans; ls -A | grep -q orphans && exit 1 || true", shared_mount.target
+    )
 
 
 def test_orphans_of_a_dead_session_are_swept_by_the_next(tmp_path: Path) -> None:

@@ -74,7 +74,9 @@ for mode in ("delete", "wal"):
 
 def test_compileall_and_import(place: Path) -> None:
     shell(f"cp -r {STDLIB}/json pkg; rm -rf pkg/__pycache__; python3 -m compileall -q pkg", place)
-    shell("test -n \"$(ls pkg/__pycache__)\"; python3 -c 'import pkg; print(pkg.dumps([1]))'", place)
+    shell(
+        "test -n \"$(ls pkg/__pycache__)\"; python3 -c 'import pkg; print(pkg.dumps([1]))'", place
+    )
 
 
 def test_appending_from_many_processes_loses_no_line(place: Path) -> None:
@@ -156,7 +158,7 @@ for turn in range(6):
 os.unlink(f"{mine}-0")
 """
     script = f"cat > ../w.py <<'EOF'\n{code}\nEOF\n" + (
-        "pids=; for i in $(seq 20); do python3 ../w.py $i & pids=\"$pids $!\"; done\n"
+        'pids=; for i in $(seq 20); do python3 ../w.py $i & pids="$pids $!"; done\n'
         "for p in $pids; do wait $p; done; test $(ls | wc -l) = 20"
     )
     shell(script, place, timeout=120)

@@ -7,38 +7,19 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-CV = Path(sys.executable).parent / "cv"
-
-
-def cv(*arguments: object, home: Path | None = None, code: int = 0) -> str:
-    """Run `cv`; its output (stdout and stderr) when it ended with ``code``."""
-    conf = () if home is None else ("--conf", home / "curvine-cluster.toml")
-    env = {k: v for k, v in os.environ.items() if not k.startswith("CURVINE_")}
-    done = subprocess.run(
-        [CV, *conf, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=env,
-        timeout=90,
-    )
-    text = done.stdout.decode("utf-8", "replace")
-    assert done.returncode == code, text
-    return text
+from cv_runner import CV, cluster, cv
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    directory = tmp_path_factory.mktemp("cv") / "home"
-    cv("up", "--dir", directory, "--free-ports", "--detach")
-    yield directory
-    cv("down", "--dir", directory)
+    with cluster(tmp_path_factory.mktemp("cv") / "home") as directory:
+        yield directory
 
 
 def test_files_there_and_back(home: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ BLOCK = 4 * MIB
 
 # What the real master handles (specification section 3), and our two codes.
 HANDLED = {2, 3, 4, 5, 7, 8, *range(9, 22), *range(23, 32), 33, 34, 35, 36, 37, 38, 40, 41, 43, 60}
-OURS = {RpcCode.WATCH, RpcCode.SYNC_METADATA}
+OURS = {RpcCode.WATCH, RpcCode.SYNC_METADATA, RpcCode.REPORT_UNDER_REPLICATED_BLOCKS}
 
 
 @pytest.fixture(scope="module")

@@ -199,11 +199,21 @@ def test_what_is_cached_is_left_alone(
     job_id = submit(client, f"{path}/a").job_id
     eventually(lambda: status(client, job_id).state == JobState.COMPLETED)
     assert taker.tasks.empty()
+    progress = status(client, job_id).progress
+    assert (progress.loaded_size, progress.total_size) == (10, 10), "what is there counts as loaded"
     source.write_bytes(b"changed!!!")
     later = source.stat().st_mtime + 5
     os.utime(source, (later, later))
     submit(client, f"{path}/a")
     assert taker.tasks.get(timeout=5).target_path == f"{path}/a"
+
+
+def test_a_source_has_one_job_however_it_is_written(
+    client: WireClient, taker: TaskTaker, mounted: tuple[str, Path]
+) -> None:
+    path, tree = mounted
+    names = (tree.as_uri(), f"{tree.as_uri()}/", path, f"{path}/")
+    assert len({submit(client, name).job_id for name in names}) == 1
 
 
 def test_a_failed_task_fails_the_job(

@@ -103,6 +103,7 @@ def test_deletions_and_outages(cluster: MiniCluster) -> None:
             assert located.block.len == 1000 and located.locs
             info = (await client.handshake()).live_workers[0]
             assert info.fs_used == 1000 and info.storages[0].block_num == 1
+            assert info.storages[0].dir_path.endswith("/data/mini"), "with the cluster id"
             assert cluster.workers[0].stop() == 0
 
             async def gone() -> bool:
@@ -122,6 +123,7 @@ def test_load(cluster: MiniCluster, tmp_path: Path, size: int) -> None:
     data = os.urandom(size)
     (source / "file").write_bytes(data)
     (source / "file").chmod(0o640)
+    source.chmod(0o750)
     root = f"file://{tmp_path}/ufs"
 
     async def work() -> None:
@@ -133,6 +135,8 @@ def test_load(cluster: MiniCluster, tmp_path: Path, size: int) -> None:
             assert (job.state, job.progress.loaded_size) == (JobState.COMPLETED, size), job
             file = await client.ns.block_locations("/data/sub/file")
             assert (file.status.len, file.status.mode & 0o777) == (size, 0o640)
+            above = await client.ns.status("/data/sub")
+            assert above.mode & 0o777 == 0o750, "the source's mode, not the file's"
             assert len(file.blocks) == (1 if size else 0)
             mtime = (source / "file").stat().st_mtime_ns // 1_000_000
             assert file.status.storage_policy.ufs_mtime == mtime

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a worker's end and start do to its blocks: kill -9 during writes, restart scan, wrong set-ups."""
+"""What a worker's end and start do to its blocks: kill -9 during writes, scan, wrong set-ups."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ def test_kill_during_writes_leaves_published_blocks(tmp_path: Path) -> None:
         assert worker.active(BLOCK).stat().st_size > 300_000
         assert worker.staging(BLOCK + 1).exists()
         worker.start()
-        assert worker.active(BLOCK).stat().st_size == 300_000
-        assert not worker.staging(BLOCK + 1).exists()
         with Peer(worker) as peer:
             for number in range(4):
                 assert peer.read_block(300_000, BLOCK + number) == data
+            peer.open_write(BLOCK + 1, length=300_000)  # begins anew
+            peer.commit(300_000, BLOCK + 1)
+            assert not worker.staging(BLOCK + 1).exists()
+            assert peer.read_block(300_000, BLOCK + 1) == data
             peer.open_write(BLOCK, length=300_000, off=300_000)  # and appending goes on
             peer.put(b"tail")
             peer.commit(300_004, BLOCK)
@@ -58,6 +60,38 @@ def test_recovering_blocks(tmp_path: Path) -> None:
             peer.cancel()
             assert type(peer.fails(peer.open_read, 5)) is BlockNotFound
         assert not worker.staging().exists()
+
+
+def test_unfinished_blocks_are_gone_on_with(tmp_path: Path) -> None:
+    """An Open with ``resume`` finds what was written before a kill -9: new, rewritten, appended."""
+    with running_worker(tmp_path) as worker:
+        with Peer(worker) as new, Peer(worker) as rewrite, Peer(worker) as append:
+            for number in (1, 2):
+                new.write_block(b"published", BLOCK + number)
+            new.open_write(BLOCK)
+            new.put(b"hello")
+            rewrite.open_write(BLOCK + 1, length=9)
+            rewrite.put(b"P", 0)
+            append.open_write(BLOCK + 2, length=9, off=9)
+            append.put(b" and more")
+            worker.stop(signal.SIGKILL)
+        worker.start()
+        with Peer(worker) as peer:
+            assert peer.read_block(9, BLOCK + 1) == b"published"
+            assert peer.read_block(9, BLOCK + 2) == b"published"
+            expected = {
+                BLOCK: (5, 0, b"hello there"),
+                BLOCK + 1: (9, 9, b"Published there"),
+                BLOCK + 2: (18, 9, b"published and more there"),
+            }
+            for block, (unpublished, published, content) in expected.items():
+                answer = peer.open_write(block, length=published, off=unpublished, resume=True)
+                assert (answer.unpublished_len, answer.published_len) == (unpublished, published)
+                peer.put(b" there", unpublished)
+                peer.commit(len(content), block)
+                assert peer.read_block(len(content), block) == content
+            answer = peer.open_write(BLOCK, length=11, off=11, resume=True)
+            assert not answer.HasField("unpublished_len") and answer.published_len == 11
 
 
 def test_identity_survives_and_is_shared(tmp_path: Path) -> None:

@@ -160,8 +160,9 @@ class TestRead:
         peer.write_block(b"hello")
         limit = 100 << 30
         for wrong in (
-            {"length": -1}, {"length": limit + 1}, {"length": 5, "off": 6}, {"length": 5, "off": -1},
-            {"length": 5, "chunk_size": 0}, {"length": 5, "chunk_size": (16 << 20) + 1},
+            {"length": -1}, {"length": limit + 1}, {"length": 5, "off": 6},
+            {"length": 5, "off": -1}, {"length": 5, "chunk_size": 0},
+            {"length": 5, "chunk_size": (16 << 20) + 1},
             {"length": 5, "read_ahead_len": (16 << 20) + 1},
         ):  # fmt: skip
             assert type(peer.fails(peer.open_read, **wrong)) is Common, wrong
@@ -437,7 +438,10 @@ class TestLocalSocket:
 
     def test_write_by_descriptor(self, worker: WorkerProcess, peer: Peer) -> None:
         with Peer(worker, local=True) as local:
-            local.open_write(short_circuit=True)
+            assert local.open_write(short_circuit=True).block_size == 64 << 20  # the promise
+            header = local.ask(80, codes.RUNNING, seek(70 << 20)).header  # more room, please
+            more = worker_pb2.BlockWriteResponse.FromString(header)
+            assert more.block_size > 70 << 20 and len(local.fds) == 1
             os.pwrite(local.fds[0], b"hello", 0)
             local.commit(5)
             assert peer.read_block(5) == b"hello"

@@ -50,7 +50,7 @@ class ReferenceNamespace:
     """Same calls as the engine, with ``now`` in ms given from outside."""
 
     def __init__(self) -> None:
-        self.root = Node("dir", 0o755)
+        self.root = Node("dir", 0o777)
         self.now = 0
 
     # -- looking -------------------------------------------------------------------------------

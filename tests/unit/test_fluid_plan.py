@@ -353,6 +353,26 @@ class TestSecrets:
         assert "mount 'ds': option access-token" in str(caught.value)
         assert value in str(caught.value)
 
+    def test_the_clusters_token_stays_in_its_file(self, env: dict[str, str]) -> None:
+        made = plan(ENDPOINT | {"access-token": "/etc/fluid/secrets/s/k"}, env=env)
+        where = env["CURVINE_FLUID_SECRETS_DIR"] + "/s/k"
+        assert (made.places[0].token_file, made.places[0].token) == (where, "")
+        assert not made.has_secrets and not made.token_names and made.warnings == ()
+        assert "hush" not in repr(made)
+        assert all(where not in setting.shown for setting in made.settings)
+
+    def test_a_token_given_as_text_gets_a_file(self) -> None:
+        options = ENDPOINT | {"access-token": "hush-hush-hush-hush\n", "cluster-id": "prod"}
+        made = plan(options)
+        assert made.places[0].token == "hush-hush-hush-hush"
+        assert made.token_names == {"hush-hush-hush-hush": "access-token"}
+        assert made.places[0].cluster_id == "prod"
+        assert all("hush" not in setting.shown for setting in made.settings)
+        by_environment = plan(env={"CURVINE_ACCESS_TOKEN": "hush-hush-hush-hush"})
+        assert by_environment.places[0].token == "hush-hush-hush-hush"
+        with pytest.raises(ConfigError, match="no file /none/there"):
+            plan(ENDPOINT | {"access-token": "/none/there"})
+
     @pytest.mark.parametrize("name", ["io-threads", "max-background", "client.replicas",
                                       "master-endpoints"])  # fmt: skip
     def test_never_show(self, env: dict[str, str], name: str) -> None:

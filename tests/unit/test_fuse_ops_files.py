@@ -193,7 +193,7 @@ def test_a_restarted_server_serves_old_nodes_and_handles() -> None:
         await kernel.fsync(handle)
         listing = await kernel.opendir(directory.nodeid)
         await kernel.unlink(directory.nodeid, "a")
-        kernel.restart()
+        await kernel.restart()
         assert await kernel.read(handle, 2, 3) == b"234"
         assert await kernel.readdir(listing, 2) == []
         assert (await kernel.getattr(entry.nodeid)).nlink == 0

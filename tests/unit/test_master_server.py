@@ -111,12 +111,12 @@ def test_calls_are_counted_and_timed(tmp_path: Path) -> None:
             master.call(RpcCode.FILE_STATUS, master_pb2.GetFileStatusRequest(path="/no"))
         with pytest.raises(Common, match="not a GetFileStatusRequest"):
             master.call(RpcCode.FILE_STATUS, b"\xff")
-        assert (stats.name, stats.calls, stats.errors) == ("FileStatus", 3, 2)
+        assert (stats.name, stats.count, stats.errors) == ("FileStatus", 3, 2)
         assert 0 < stats.seconds < 1
         sync = master.call(RpcCode.SYNC_METADATA, b"")
         assert not isinstance(sync, bytes)
         await sync
-        assert master.services.metrics.calls[RpcCode.SYNC_METADATA].calls == 1
+        assert master.services.metrics.calls[RpcCode.SYNC_METADATA].count == 1
 
     with_master(tmp_path, scenario)
 

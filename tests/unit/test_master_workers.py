@@ -14,7 +14,7 @@ from curvine.clock import ManualClock
 from curvine.errors import Common, ConfigError
 from curvine.master.placement import LAZY_ROOM, Placement
 from curvine.master.reports import REPORT_EXPIRES_MS, FullReports
-from curvine.master.workers import Roster, WorkerMap
+from curvine.master.workers import Roster, Standing, WorkerMap
 from curvine.model.block import BlockLocation, CommitBlock
 from curvine.model.inode import StorageType
 from curvine.model.worker import (
@@ -42,14 +42,18 @@ def beat(
     weight: int = 1,
     lazy: bool = False,
     cluster: str = "curvine",
+    media: dict[StorageType, int] | None = None,
 ) -> Heartbeat:
+    media = media or {StorageType.SSD: available}
     host = host or f"host{worker_id}"
     return Heartbeat(
         cluster_id=cluster,
         address=WorkerAddress(worker_id, host, host, port),
         status=status,
         started_ms=1,
-        storages=(StorageInfo(1, "s", capacity, available, 5, 6, StorageType.SSD, 7, "/d"),),
+        storages=tuple(
+            StorageInfo(1, "s", capacity, room, 5, 6, kind, 7, "/d") for kind, room in media.items()
+        ),
         weight=weight,
         component=ComponentInfo("worker", capabilities=(CAP_LARGE_BLOCKS,)) if lazy else None,
     )
@@ -67,6 +71,28 @@ def workers(clock: ManualClock, tmp_path: Path) -> WorkerMap:
 
 def live_ids(workers: WorkerMap) -> list[int]:
     return [info.address.worker_id for info in workers.live]
+
+
+def test_what_a_replica_is_worth(workers: WorkerMap, clock: ManualClock) -> None:
+    for worker_id in (1, 2, 3):
+        workers.beat(beat(worker_id))
+    assert workers.standing(1) is Standing.SERVING
+    assert workers.standing(9) is Standing.SILENT, "it may have been there before the master"
+    (changed,) = workers.drain(lambda address: address.worker_id == 2)
+    assert changed.status is WorkerStatus.DECOMMISSION
+    assert workers.standing(2) is Standing.DRAINING
+    workers.beat(beat(3, END))
+    workers.beat(beat(2, END))
+    assert (workers.standing(3), workers.standing(2)) == (Standing.SILENT, Standing.ABSENT)
+    clock.advance(31)
+    workers.check()
+    assert workers.standing(1) is Standing.SILENT
+    clock.advance(570)
+    assert workers.standing(3) is Standing.ABSENT and workers.absent() == (3, 2)
+    workers.beat(beat(2))
+    assert workers.standing(2) is Standing.DRAINING, "it leaves, whatever it does"
+    workers.drain(lambda _: False)
+    assert workers.standing(2) is Standing.SERVING
 
 
 def test_first_running_beat_registers(workers: WorkerMap) -> None:
@@ -224,6 +250,22 @@ def test_random_spreads(workers: WorkerMap) -> None:
         workers.beat(beat(worker_id))
     placement = Placement(workers, "random", random.Random(7))
     assert {placement.choose(GIB, 1, "")[0] for _ in range(50)} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("policy", ["local", "robin", "random", "load_based", "weighted"])
+def test_the_medium_asked_for_comes_first(workers: WorkerMap, policy: str) -> None:
+    ssd, mem, hdd = StorageType.SSD, StorageType.MEM, StorageType.HDD
+    workers.beat(beat(1, media={ssd: 9 * GIB}))
+    workers.beat(beat(2, media={hdd: 5 * GIB, mem: 2 * GIB}))
+    workers.beat(beat(3, media={hdd: 50 * GIB, mem: GIB // 2}))
+    placement = Placement(workers, policy, random.Random(7))
+    for _ in range(6):
+        assert placement.choose(GIB, 1, "host1", medium=mem) == (2,), "3 has no room in memory"
+        assert placement.choose(GIB, 2, "host1", medium=ssd)[0] == 1
+        assert sorted(placement.choose(GIB, 3, "host1", medium=mem)) == [1, 2, 3], "any in need"
+    assert placement.choose(GIB, 1, "host1", {1}, ssd)[0] in {2, 3}
+    chosen = {placement.choose(GIB, 1, "", medium=StorageType.DISK)[0] for _ in range(60)}
+    assert len(chosen) > 1 or policy == "load_based", "DISK is any medium"
 
 
 def test_unknown_policy_stops_the_start(workers: WorkerMap) -> None:

@@ -211,6 +211,7 @@ def test_parallel_load_of_a_large_file(ns: Namespace) -> None:
 def test_reports_and_confirmations(ns: Namespace, tmp_path: Path, clock: ManualClock) -> None:
     first, second = write_file(ns, "/f", [MIB, 5])
     unknown = 5 << 24
+    ns.add_replica(first.id, 7, SSD)
     assert ns.block_report(7, [(first.id, MIB, SSD), (unknown, 1, SSD)], full=True) == (unknown,)
     assert ns.file_blocks("/f").blocks[0].worker_ids == (1, 7)
     ns.delete("/f")
@@ -254,6 +255,29 @@ def test_lost_worker(ns: Namespace) -> None:
     assert ns.file_blocks("/one").blocks[0].worker_ids == (1,)
 
 
+def test_a_replica_counts_again_unless_the_block_was_rewritten(ns: Namespace) -> None:
+    kept, rewritten = write_file(ns, "/f", [MIB, 5], workers=(1, 2))
+    ns.drop_worker(1)
+    ns.add_replica(kept.id, 3, SSD)
+    ns.complete("/f", length=MIB + 5, client_name="c", commits=[commit(rewritten.id, 5, 2)])
+    assert ns.pending_deletes(1) == (rewritten.id,), "told as soon as it is back"
+    report = [(kept.id, MIB, SSD), (rewritten.id, 5, SSD)]
+    assert ns.block_report(1, report, full=True) == (rewritten.id,)
+    assert [block.worker_ids for block in ns.file_blocks("/f").blocks] == [(2, 3, 1), (2,)]
+    ns.drop_worker(1)
+    ns.delete("/f")
+    assert set(ns.pending_deletes(1)) == {kept.id, rewritten.id}
+
+
+def test_nobody_brings_a_replica_uninvited(ns: Namespace) -> None:
+    (block,) = write_file(ns, "/f", [5])
+    assert ns.block_report(9, [(block.id, 5, SSD)], full=True) == (block.id,)
+    assert ns.file_blocks("/f").blocks[0].worker_ids == (1,)
+    ns.drop_worker(1)
+    assert ns.block_report(9, [(block.id, 5, SSD)], full=True) == (), "better than nothing"
+    assert ns.file_blocks("/f").blocks[0].worker_ids == (9,)
+
+
 def test_replicas_by_replication(ns: Namespace) -> None:
     (block,) = write_file(ns, "/f", [5])
     ns.add_replica(block.id, 2, SSD)
@@ -262,6 +286,12 @@ def test_replicas_by_replication(ns: Namespace) -> None:
     assert ns.pending_deletes(1) == (block.id,)
     with pytest.raises(errors.BlockNotFound):
         ns.add_replica(block.id + 1, 2, SSD)
+    with pytest.raises(errors.BlockNotFound):
+        ns.add_replica(block.id, 1, SSD, 5)  # it is being deleted there
+    with pytest.raises(errors.BlockNotFound):
+        ns.add_replica(block.id, 3, SSD, 6)  # written again since it was copied
+    ns.missing_replica(block.id, 2)
+    assert ns.file_blocks("/f").blocks[0].worker_ids == ()
 
 
 def test_free(ns: Namespace) -> None:

@@ -361,6 +361,7 @@ def test_mount_table(ns: Namespace, tmp_path: Path, clock: ManualClock) -> None:
         AccessMode.READ_ONLY,
         5,
     )
+    assert ns.status("/mnt/a").mode == 0o777
     fs_mode = MountOptions(write_type=WriteType.FS_MODE)
     assert ns.mount_add("/fs", "file:///fs", fs_mode).ttl_action is TtlAction.FREE
     for cv_path, ufs_path in (

@@ -39,6 +39,7 @@ def names(ns: Namespace, path: str) -> list[str]:
 def test_root_and_first_ids(ns: Namespace) -> None:
     root = ns.status("/")
     assert (root.id, root.path, root.name, root.is_dir, root.nlink) == (1000, "/", "", True, 2)
+    assert root.mode == 0o777, "any user may make things at the top, as with a real Curvine"
     assert ns.create("/f", opts(), CREATE).id == 1001
     assert ns.mkdir("/d", MkdirOpts()).id == 1002
     assert ns.counts() == (1, 1)

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curvine.errors import Common, ConfigError, DiskOutOfSpace, IoFailed
+from curvine.model.block import AllocOpts
 from curvine.model.inode import StorageType
 from curvine.worker.blockstore import BlockStore
 from curvine.worker.iopool import IoPool
-from curvine.worker.layout import Layout, block_of_name, new_identity
+from curvine.worker.layout import LENGTH_ATTRIBUTE, Layout, block_of_name, new_identity
 from curvine.worker.staging import copy_range
 from curvine.worker.tiers import StorageDir, Tiers
 
@@ -183,7 +184,7 @@ class TestStore:
         asyncio.run(work())
 
     def test_lent_by_descriptor_asks_for_more(self, tmp_path: Path, io: IoPool) -> None:
-        where = make_dir(tmp_path, "d", limit=200 * MIB)
+        where = make_dir(tmp_path, "d", limit=150 * MIB)
         other = make_dir(tmp_path, "o", limit=400 * MIB)
         store = make_store(io, where, other)
         huge = 64 << 30
@@ -195,19 +196,50 @@ class TestStore:
             assert (first.promised, where.reserved) == (64 * MIB, 64 * MIB)
             os.pwrite(first.fd, b"x" * MIB, 63 * MIB)
             store.recount_lent()
-            assert (where.used, where.reserved) == (64 * MIB, 0)
+            assert (where.used, where.reserved) == (MIB, 0)  # a hole takes nothing
+            os.pwrite(first.fd, bytes(63 * MIB), 0)
             more = await store.lend_more(opened, 64 * MIB)
-            assert more is first and more.promised >= 128 * MIB
-            assert where.used + where.reserved <= 200 * MIB
-            moved = await store.lend_more(opened, 250 * MIB)
-            assert moved is not first and moved.dir is other and moved.promised > 250 * MIB
+            assert more is first and more.promised > 72 * MIB
+            assert where.used == 64 * MIB and where.reserved == more.promised - 64 * MIB
+            os.pwrite(first.fd, bytes(64 * MIB), 64 * MIB)
+            moved = await store.lend_more(opened, 190 * MIB)
+            assert moved is not first and moved.dir is other and moved.promised > 190 * MIB
             assert (where.used, where.reserved) == (0, 0)
             assert os.pread(moved.fd, 4, 63 * MIB) == b"xxxx"
+            os.pwrite(moved.fd, bytes(260 * MIB), 128 * MIB)
             with pytest.raises(DiskOutOfSpace):
-                await store.lend_more(opened, 500 * MIB)
-            await store.complete(1, 64 * MIB, huge, sync=False)
-            assert (other.used, other.reserved) == (64 * MIB, 0) or other.used < 64 * MIB
+                await store.lend_more(opened, 450 * MIB)
+            await store.complete(1, 388 * MIB, huge, sync=False)
+            assert (other.used, other.reserved) == (388 * MIB, 0)
             store.detach(opened)
+
+        asyncio.run(work())
+
+    def test_holes_take_nothing(self, tmp_path: Path, io: IoPool) -> None:
+        where = make_dir(tmp_path, "d", limit=10 * MIB)
+        store = make_store(io, where)
+
+        async def work() -> None:
+            opened = await store.begin(1, StorageType.DISK, 1 << 40, None)
+            assert store.write(opened, 1 << 35, b"far") is None
+            assert where.used == 3
+            assert store.write(opened, 0, b"near") is None
+            assert where.used == 7
+            await store.complete(1, (1 << 35) + 3, 1 << 40, sync=False)
+            assert 0 < where.used < MIB
+            again = await store.begin(1, StorageType.DISK, 1 << 40, None)
+            waiting = store.write(again, 2, b"AR")
+            assert waiting is not None
+            await waiting  # a copy, of the data only
+            await store.complete(1, (1 << 35) + 3, 1 << 40, sync=False)
+            fd, _ = store.index.open_file(1)
+            assert (os.pread(fd, 4, 0), os.pread(fd, 9, 1 << 35)) == (b"neAR", b"far")
+            os.close(fd)
+            assert 0 < where.used < MIB
+            sized = await store.begin(2, StorageType.DISK, 1 << 40, AllocOpts(True, 1 << 38))
+            assert sized.staging is not None and sized.staging.size == 1 << 38
+            await store.complete(2, 1 << 38, 1 << 40, sync=False)
+            assert where.used < MIB
 
         asyncio.run(work())
 
@@ -263,9 +295,15 @@ class TestStore:
 
         asyncio.run(work())
         store.close()
+        path = where.layout.active_path(1)
         again = make_store(io, make_dir_again(where))
         assert content(again, 1) == b"hello"
-        assert os.path.getsize(where.layout.active_path(1)) == 5
+        assert os.path.getsize(path) == 9, "somebody may come to go on"
+        again.close()
+        os.setxattr(path, LENGTH_ATTRIBUTE, b"5 another-run-of-the-machine")
+        again = make_store(io, make_dir_again(where))
+        assert content(again, 1) == b"hello"
+        assert os.path.getsize(path) == 5
 
     def test_scan_of_a_block_in_two_directories(self, tmp_path: Path, io: IoPool) -> None:
         one, two = make_dir(tmp_path, "one"), make_dir(tmp_path, "two")

@@ -1,55 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands share: finding the configuration, talking to the cluster, printing.
+"""What commands share: finding the configuration and talking to the cluster.
 
-Interactive commands give up on a dead master after :data:`PATIENCE_MS` (decision 29).
+Interactive commands give up on a dead master after :data:`PATIENCE_MS` (decision 29). This module
+imports nothing that ``cv --help`` does not need.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
-import msgspec
 
-from curvine.config.load import find_conf, load
-from curvine.config.schema import ClusterConf
 from curvine.errors import ConfigError, NoMaster
 
 if TYPE_CHECKING:
     from curvine.client.unified import UnifiedFileSystem
+    from curvine.config.load import LoadedConf
+    from curvine.config.schema import ClusterConf
 
 PATIENCE_MS = 5000
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
-class Settings(msgspec.Struct):
-    """The options in front of the command's name."""
+class Settings:
+    """The options in front of the command's name (the first two also behind it)."""
 
-    conf: str | None = None
-    master_addrs: str | None = None
+    def __init__(self, conf: str | None = None, master_addrs: str | None = None) -> None:
+        self.conf = conf
+        self.master_addrs = master_addrs
+        self.cache_only = False  # `cv fs --cache-only`: under storages are not looked at
+        self._cluster: ClusterConf | None = None
 
-    def cluster(self) -> ClusterConf:
-        """The effective configuration; ConfigError when there is none to be found."""
+    def loaded(self) -> LoadedConf:
+        """The effective configuration with its origins; ConfigError when there is none."""
+        from curvine.config.load import find_conf, load
+
         overrides: dict[str, object] = {
             "client.rpc_retry_max_duration_ms": PATIENCE_MS,
             "client.conn_timeout_ms": PATIENCE_MS,
         }
         if self.master_addrs:
             overrides["client.master_addrs"] = self.master_addrs
+        if self.cache_only:
+            overrides["client.enable_unified_fs"] = False
         path = find_conf(self.conf, os.environ)
         if path is None and not self.master_addrs:
             raise ConfigError(
                 "no cluster is configured: give --conf FILE or --master-addrs HOST:PORT, set "
                 "CURVINE_CONF_FILE, or start a cluster on this machine with `cv up --detach`"
             )
-        loaded = load(path, env=os.environ, overrides=overrides)
-        for warning in loaded.warnings:
-            click.echo(f"warning: {warning}", err=True)
-        return loaded.conf
+        return load(path, env=os.environ, overrides=overrides)
+
+    def cluster(self) -> ClusterConf:
+        """The effective configuration; its warnings go to stderr, once."""
+        if self._cluster is None:
+            loaded = self.loaded()
+            for warning in loaded.warnings:
+                click.echo(f"warning: {warning}", err=True)
+            self._cluster = loaded.conf
+        return self._cluster
 
 
 def run_with_fs(settings: Settings, use: Callable[[UnifiedFileSystem], Awaitable[T]]) -> T:
@@ -63,7 +75,11 @@ def run_with_fs(settings: Settings, use: Callable[[UnifiedFileSystem], Awaitable
 
     async def session() -> T:
         async with ClusterClient(conf, component="cli") as cluster:
-            return await use(UnifiedFileSystem(cluster))
+            fs = UnifiedFileSystem(cluster)
+            try:
+                return await use(fs)
+            finally:
+                await fs.close()
 
     try:
         return uvloop.run(session())
@@ -71,46 +87,24 @@ def run_with_fs(settings: Settings, use: Callable[[UnifiedFileSystem], Awaitable
         masters = ", ".join(f"{host}:{port}" for host, port in conf.client_master_addrs())
         raise NoMaster(
             f"no master answers at {masters} ({error}). Is it running? "
-            "`cv status` tells about a cluster of `cv up`."
+            "`cv status` tells about a cluster of `cv up`; --master-addrs HOST:PORT asks another."
         ) from error
 
 
-pass_settings = click.make_pass_decorator(Settings)
-
-output_option = click.option(
-    "-o",
-    "--output",
-    "--format",
-    "output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print.",
-)
+def _late(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Keep an option that stands behind the command's name."""
+    settings = ctx.find_object(Settings)
+    if value and settings is not None and param.name:
+        setattr(settings, param.name, value)
 
 
-def print_json(value: object) -> None:
-    """``value`` as indented JSON with stable keys."""
-    plain = msgspec.to_builtins(value, str_keys=True)
-    click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], right: str = "") -> None:
-    """Columns padded with blanks; ``right`` names those that are right-aligned."""
-    texts = [[str(cell) for cell in row] for row in rows]
-    widths = [
-        max([len(title), *(len(row[column]) for row in texts)])
-        for column, title in enumerate(header)
-    ]
-    rights = [title in right.split(",") for title in header]
-    for row in [list(header), *texts]:
-        cells = [
-            cell.rjust(width) if flush_right else cell.ljust(width)
-            for cell, width, flush_right in zip(row, widths, rights, strict=True)
-        ]
-        click.echo("  ".join(cells).rstrip())
-
-
-def interactive() -> bool:
-    """Whether progress may be drawn on stderr."""
-    return sys.stderr.isatty()
+def pass_settings(command: Callable[Concatenate[Settings, P], T]) -> Callable[P, T]:
+    """Give a command its Settings, and let --conf and --master-addrs stand behind it as well."""
+    wrapped: Any = click.make_pass_decorator(Settings)(command)
+    for flag, metavar in (("--conf", "FILE"), ("--master-addrs", "H:P,H:P")):
+        option = click.option(
+            flag, metavar=metavar, hidden=True, expose_value=False, callback=_late
+        )
+        wrapped = option(wrapped)
+    result: Callable[P, T] = wrapped
+    return result

@@ -9,14 +9,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
-from curvine.cli.context import output_option, print_json, print_table
+from curvine.cli.output import output_option, print_json, print_table
 from curvine.config.load import default_dir
-from curvine.errors import CurvineError
+from curvine.errors import CurvineError, NotFound
 from curvine.local.home import Home
 from curvine.local.processes import Record
+
+if TYPE_CHECKING:
+    from curvine.local.cluster import RoleState
 
 directory_option = click.option(
     "--dir",
@@ -38,14 +42,18 @@ directory_option = click.option(
 )
 @click.option("--free-ports", is_flag=True, help="Never the standard ports; for a new cluster.")
 @click.option("--detach", is_flag=True, help="Return once everything answers.")
+@output_option
 def up(
     directory: str | None,
     mount: str | None,
     data_dirs: tuple[str, ...],
     free_ports: bool,
     detach: bool,
+    output: str,
 ) -> None:
     """Start a master and a worker on this machine; what runs already is left alone."""
+    if output == "json" and not detach:
+        raise click.UsageError("--output json goes with --detach")
     from curvine.local.cluster import Cluster
 
     home = _home(directory)
@@ -57,6 +65,9 @@ def up(
             if not detach:
                 cluster.down()
             raise
+    if output == "json":
+        _print_states(home, cluster.states())
+        return
     for state in cluster.states():
         if state.state == "running":
             fresh = any(record.role == state.role for record in started)
@@ -65,9 +76,8 @@ def up(
     if detach:
         click.echo(f"Try:  cv --conf {home.conf} report     Stop:  cv down --dir {home.directory}")
         return
-    click.echo("Press Ctrl-C to stop.")
     try:
-        _hold(cluster.dead)
+        _hold(cluster.dead, "Press Ctrl-C to stop.")
     finally:
         with home.locked():
             cluster.down()
@@ -75,15 +85,19 @@ def up(
 
 @click.command()
 @directory_option
-def down(directory: str | None) -> None:
+@output_option
+def down(directory: str | None, output: str) -> None:
     """Stop the cluster; its data stay."""
     from curvine.local.cluster import Cluster
 
     home = _home(directory)
     if not home.conf.exists():
-        raise click.ClickException(f"there is no cluster in {home.directory}")
+        raise NotFound(f"there is no cluster in {home.directory}; --dir names another directory")
     with home.locked():
         stopped = Cluster(home).down()
+    if output == "json":
+        print_json({"dir": str(home.directory), "stopped": stopped})
+        return
     click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 
@@ -98,7 +112,7 @@ def status(ctx: click.Context, directory: str | None, output: str) -> None:
     home = _home(directory)
     states = Cluster(home).states()
     if output == "json":
-        print_json({"dir": str(home.directory), "conf": str(home.conf), "processes": states})
+        _print_states(home, states)
     elif not states:
         click.echo(f"there is no cluster in {home.directory}; `cv up --detach` starts one")
     else:
@@ -108,12 +122,19 @@ def status(ctx: click.Context, directory: str | None, output: str) -> None:
         ctx.exit(3)
 
 
+def _print_states(home: Home, states: tuple[RoleState, ...]) -> None:
+    print_json({"dir": str(home.directory), "conf": str(home.conf), "processes": states})
+
+
 def _home(directory: str | None) -> Home:
     return Home(Path(os.path.abspath(directory)) if directory else Path(default_dir(os.environ)))
 
 
-def _hold(dead: Callable[[], Record | None]) -> None:
-    """Wait for Ctrl-C or SIGTERM, or for a process of the cluster to die."""
+def _hold(dead: Callable[[], Record | None], invitation: str) -> None:
+    """Wait for Ctrl-C or SIGTERM, or for a process of the cluster to die.
+
+    ``invitation`` is printed once a signal ends the wait and nothing else.
+    """
     stopping = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -122,6 +143,7 @@ def _hold(dead: Callable[[], Record | None]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    click.echo(invitation)
     while not stopping:
         time.sleep(0.2)
         record = dead()

@@ -4,205 +4,234 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import click
+import msgspec
 
-from curvine.cli.context import Settings, output_option, pass_settings, print_json, run_with_fs
-from curvine.errors import InvalidArgument
-from curvine.model.inode import StorageType, TtlAction
-from curvine.model.mount import AccessMode, MountInfo, MountOptions, Provider, WriteType
-from curvine.model.path import normalize
-from curvine.units import parse_duration, parse_size
+from curvine.cli.context import Settings, pass_settings, run_with_fs
+from curvine.cli.mount_options import Wish, canonical_uri, check_consistent, parse_properties
+from curvine.cli.mount_table import mount_row, print_checks, print_mounts
+from curvine.cli.output import output_option, print_json, print_pairs
+from curvine.cli.paths import CLUSTER_PATH, cluster_path
+from curvine.cli.progress import Meter
+from curvine.errors import CurvineError, InvalidArgument
+from curvine.model.credentials import EXPOSE
+from curvine.model.mount import MountInfo, WriteType
+from curvine.model.path import ROOT
 
 if TYPE_CHECKING:
+    from curvine.client.resync import Resynced
     from curvine.client.unified import UnifiedFileSystem
 
-_HEADER = (
-    "ID",
-    "Curvine Path",
-    "UFS Path",
-    "Write Type",
-    "Read Verify UFS",
-    "Auto Cache",
-    "Access Mode",
-    "Write Cache",
-    "Storage",
-    "TTL Action",
-    "Provider",
-)
-_SECRET_WORDS = ("secret", "password", "token", "credential", "account_key", "accesskey")
-_DEFAULT_TTL = "7d"
+
+def _any_case(*words: str) -> click.Choice[str]:
+    return click.Choice(words, case_sensitive=False)
 
 
 @click.command()
 @click.argument("ufs_uri", required=False)
 @click.argument("cv_path", required=False)
-@click.option("-c", "--config", "properties", multiple=True, metavar="KEY=VALUE")
-@click.option("--update", is_flag=True, help="Change an existing mount.")
-@click.option("--check-path-consist", type=bool, default=True, show_default=True)
-@click.option("--read-verify-ufs", is_flag=True, help="Compare with the UFS on every open.")
-@click.option("--ttl-ms", default=None, metavar="DURATION", help=f"Default {_DEFAULT_TTL}.")
-@click.option("--replicas", type=int)
+@click.option(
+    "-c",
+    "--config",
+    "properties",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A property of the under storage; a secret as KEY=file:/PATH or KEY=env:NAME.",
+)
+@click.option("--update", is_flag=True, help="Change what is given of an existing mount.")
+@click.option(
+    "--check-path-consist",
+    type=bool,
+    default=True,
+    show_default=True,
+    help="Refuse a CV_PATH that is not the path in the URI.",
+)
+@click.option(
+    "--read-verify-ufs/--no-read-verify-ufs",
+    default=None,
+    help="Compare with the under storage on every open.",
+)
+@click.option("--ttl-ms", metavar="DURATION", help="Cached copies live this long (7d).")
+@click.option("--replicas", type=click.IntRange(min=1))
 @click.option("--block-size", metavar="SIZE")
-@click.option("-s", "--storage-type", type=click.Choice(["mem", "ssd", "hdd", "disk"]))
+@click.option("-s", "--storage-type", type=_any_case("mem", "ssd", "hdd", "disk"))
 @click.option(
     "--write-type",
-    type=click.Choice(["fs_mode", "cache_mode"]),
-    default=None,
-    help="fs_mode (default): the namespace is the truth. cache_mode: the UFS is.",
+    type=_any_case("fs_mode", "cache_mode"),
+    help="fs_mode (default): the namespace is the truth; cache_mode: the under storage is.",
 )
-@click.option("--provider", type=click.Choice(["auto", "oss-hdfs", "opendal"]))
-@click.option("--auto-cache", type=bool)
-@click.option("--access-mode", type=click.Choice(["read_only", "read_write"]))
-@click.option("--write-cache", type=bool)
+@click.option("--provider", type=_any_case("auto", "oss-hdfs", "opendal"))
+@click.option("--auto-cache", type=bool, help="Load what is read and not cached (true).")
+@click.option("--access-mode", type=_any_case("read_only", "read_write"))
+@click.option("--write-cache", type=bool, help="Keep a copy of what is written.")
+@click.option(
+    "--expose-credentials",
+    is_flag=True,
+    help="Let the master hand out literal secrets (-c expose_credentials=true).",
+)
+@click.option("--check", is_flag=True, help="Look whether every mounted storage answers.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@click.option("--verbose", is_flag=True, help="Name every entry that a resync treats.")
 @output_option
 @pass_settings
 def mount(
     settings: Settings,
+    /,
     ufs_uri: str | None,
     cv_path: str | None,
-    properties: tuple[str, ...],
     update: bool,
     check_path_consist: bool,
-    read_verify_ufs: bool,
-    ttl_ms: str | None,
-    replicas: int | None,
-    block_size: str | None,
-    storage_type: str | None,
-    write_type: str | None,
-    provider: str | None,
-    auto_cache: bool | None,
-    access_mode: str | None,
-    write_cache: bool | None,
+    expose_credentials: bool,
+    check: bool,
+    dry_run: bool,
+    verbose: bool,
     output: str,
+    **wish: object,
 ) -> None:
-    """Tie UFS_URI to CV_PATH; without arguments list the mounts."""
-    if ufs_uri is None:
-        _list(settings, output)
+    """Tie UFS_URI to CV_PATH; without arguments (or with `list`) list the mounts.
+
+    `cv mount resync CV_PATH` brings new names of the under storage into an fs_mode mount.
+    """
+    if check or ufs_uri is None or (ufs_uri, cv_path) == ("list", None):
+        _look(settings, check, output)
+        return
+    if ufs_uri == "resync":
+        _resync(settings, cv_path, dry_run, verbose, output)
         return
     if cv_path is None:
-        raise click.UsageError("give both UFS_URI and CV_PATH, or neither to list the mounts")
-    path = normalize(cv_path)
+        raise click.UsageError(
+            "give UFS_URI and CV_PATH, or `resync` and CV_PATH, or nothing to list the mounts"
+        )
+    path, uri = CLUSTER_PATH.convert(cv_path, None, None), canonical_uri(ufs_uri)
+    if path == ROOT:
+        raise click.UsageError("nothing is mounted on /; choose a directory")
     if check_path_consist and not update:
-        _check_consistent(ufs_uri, path)
-    kind = WriteType[(write_type or "fs_mode").upper()]
-    ttl = parse_duration(ttl_ms if ttl_ms is not None else _DEFAULT_TTL)
-    options = MountOptions(
-        update=update,
-        add_properties=_properties(properties),
-        # On an update only what was given changes; a new mount gets the defaults of the tool.
-        ttl_ms=None if update and ttl_ms is None else ttl,
-        ttl_action=None
-        if update
-        else (TtlAction.DELETE if kind == WriteType.CACHE_MODE else TtlAction.FREE),
-        read_verify_ufs=read_verify_ufs,
-        storage_type=StorageType[storage_type.upper()] if storage_type else None,
-        block_size=parse_size(block_size) if block_size else None,
-        replicas=replicas,
-        write_type=kind,
-        provider=Provider[provider.replace("-", "_").upper()] if provider else None,
-        auto_cache=auto_cache,
-        access_mode=AccessMode[access_mode.upper()] if access_mode else None,
-        write_cache=write_cache,
-    )
-    uri = _canonical(ufs_uri)
-
-    async def use(fs: UnifiedFileSystem) -> None:
-        await fs.mount(path, uri, options)
-
-    run_with_fs(settings, use)
-    click.echo(f"mounted {uri} at {path}")
+        check_consistent(uri, path)
+    exposed = {EXPOSE: "true"} if expose_credentials else {}
+    wish["properties"] = {**parse_properties(wish["properties"]), **exposed}
+    wanted = msgspec.convert(wish, Wish)
+    _mount(settings, uri, path, wanted, update, dry_run, verbose, output)
 
 
 @click.command()
-@click.argument("cv_path")
+@click.argument("cv_path", type=CLUSTER_PATH)
+@output_option
 @pass_settings
-def umount(settings: Settings, cv_path: str) -> None:
+def umount(settings: Settings, cv_path: str, output: str) -> None:
     """Untie the under storage at CV_PATH; cached data stay until they expire."""
 
     async def use(fs: UnifiedFileSystem) -> None:
-        await fs.umount(normalize(cv_path))
+        _row_at(await fs.mount_table(), cv_path)
+        await fs.umount(cv_path)
 
     run_with_fs(settings, use)
-
-
-def _list(settings: Settings, output: str) -> None:
-    async def use(fs: UnifiedFileSystem) -> tuple[MountInfo, ...]:
-        return tuple(await fs.mount_table())
-
-    table = run_with_fs(settings, use)
     if output == "json":
-        print_json([{**_json_row(row), "properties": _redacted(row.properties)} for row in table])
+        print_json({"unmounted": cv_path})
+
+
+def _look(settings: Settings, check: bool, output: str) -> None:
+    """List the mounts, or ask every under storage whether it answers."""
+
+    async def use(fs: UnifiedFileSystem) -> list[tuple[MountInfo, str | None]]:
+        return [(row, await _probe(fs, row) if check else None) for row in await fs.mount_table()]
+
+    rows = run_with_fs(settings, use)
+    if not check:
+        print_mounts([row for row, _ in rows], output)
         return
-    rows = [_HEADER, *(_cells(row) for row in table)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-    line = "+".join(["", *("-" * (width + 2) for width in widths), ""])
-    click.echo(line)
-    for number, row in enumerate(rows):
-        cells = (f" {cell.ljust(width)} " for cell, width in zip(row, widths, strict=True))
-        click.echo("|".join(["", *cells, ""]))
-        if number == 0:
-            click.echo(line)
-    if table:
-        click.echo(line)
-    click.echo(f"Total mount points: {len(table)}")
+    print_checks(rows, output)
+    broken = [row.cv_path for row, problem in rows if problem]
+    if broken:
+        raise CurvineError(f"{len(broken)} of {len(rows)} do not answer: {', '.join(broken)}")
 
 
-def _cells(row: MountInfo) -> tuple[str, ...]:
-    return (
-        str(row.mount_id),
-        row.cv_path,
-        row.ufs_path,
-        row.write_type.name.lower(),
-        str(row.read_verify_ufs).lower(),
-        str(row.auto_cache).lower(),
-        row.access_mode.name.lower(),
-        str(row.write_cache).lower(),
-        "-" if row.storage_type is None else row.storage_type.name.lower(),
-        row.ttl_action.name.lower(),
-        "auto" if row.provider is None else row.provider.name.lower().replace("_", "-"),
-    )
+async def _probe(fs: UnifiedFileSystem, row: MountInfo) -> str | None:
+    """What is wrong with the under storage of a mount, None when it answers."""
+    try:
+        await fs.storage(row).stat(row.ufs_path)
+    except (CurvineError, OSError) as error:
+        return str(error)
+    return None
 
 
-def _json_row(row: MountInfo) -> dict[str, str]:
-    keys = (title.lower().replace(" ", "_") for title in _HEADER)
-    return dict(zip(keys, _cells(row), strict=True))
+def _mount(
+    settings: Settings,
+    uri: str,
+    path: str,
+    wish: Wish,
+    update: bool,
+    dry_run: bool,
+    verbose: bool,
+    output: str,
+) -> None:
+    async def use(fs: UnifiedFileSystem) -> tuple[MountInfo | None, Resynced | None]:
+        row = _row_at(await fs.mount_table(), path) if update else None
+        options = wish.update_of(row) if row is not None else wish.of_a_new_mount()
+        if row is not None and row.ufs_path.rstrip("/") != uri.rstrip("/"):
+            raise InvalidArgument(
+                f"{path} is tied to {row.ufs_path}, which an update cannot change; "
+                f"`cv umount {path}` first"
+            )
+        if dry_run:
+            return None, None
+        await fs.mount(path, uri, options)
+        row = _row_at(await fs.mount_table(), path)
+        fresh = not update and row.write_type is WriteType.FS_MODE
+        return row, await _walk(fs, row, False, verbose) if fresh else None
+
+    row, synced = run_with_fs(settings, use)
+    if output == "json":
+        print_json({"dry_run": dry_run, "mount": mount_row(row) if row else None,
+                    "resync": synced})  # fmt: skip
+        return
+    words = ("would update", "would mount") if dry_run else ("updated", "mounted")
+    click.echo(f"{words[not update]} {uri} at {path}")
+    if synced is not None:
+        _tell(synced)
 
 
-def _redacted(properties: dict[str, str]) -> dict[str, str]:
-    return {
-        key: "***" if any(word in key.lower() for word in _SECRET_WORDS) else value
-        for key, value in properties.items()
-    }
+def _resync(
+    settings: Settings, cv_path: str | None, dry_run: bool, verbose: bool, output: str
+) -> None:
+    if cv_path is None:
+        raise click.UsageError("give the mount: cv mount resync CV_PATH")
+    path = cluster_path(cv_path)
+
+    async def use(fs: UnifiedFileSystem) -> Resynced:
+        return await _walk(fs, _row_at(await fs.mount_table(), path), dry_run, verbose)
+
+    done = run_with_fs(settings, use)
+    if output == "json":
+        print_json({"dry_run": dry_run, "resync": done})
+        return
+    if dry_run:
+        click.echo("nothing was changed; this would be:")
+    _tell(done)
 
 
-def _properties(rows: tuple[str, ...]) -> dict[str, str]:
-    result = {}
-    for row in rows:
-        key, equals, value = row.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"-c {key}: write KEY=VALUE")
-        result[key.strip()] = value
-    return result
+async def _walk(fs: UnifiedFileSystem, row: MountInfo, dry_run: bool, verbose: bool) -> Resynced:
+    from curvine.client.resync import Resync
+
+    with Meter("entries") as meter:
+        meter.begin(row.cv_path, None)
+
+        def tell(what: str, path: str) -> None:
+            meter.advance(1)
+            if verbose:
+                click.echo(f"{what} {path}", err=True)
+
+        return await Resync(fs, row, dry_run=dry_run, tell=tell).run()
 
 
-def _canonical(uri: str) -> str:
-    """A whole bucket is stored with a slash at its end, everything else without."""
-    parts = urlsplit(uri)
-    if not parts.scheme:
-        raise InvalidArgument(f"{uri!r} has no scheme; write for example file:///srv/data")
-    if parts.path in ("", "/"):
-        return f"{parts.scheme}://{parts.netloc}/"
-    return uri.rstrip("/")
+def _tell(done: Resynced) -> None:
+    print_pairs((name, getattr(done, name)) for name in done.__struct_fields__)
 
 
-def _check_consistent(uri: str, path: str) -> None:
-    """Upstream's rule: the path of the UFS with its bucket equals the Curvine path."""
-    parts = urlsplit(uri)
-    expected = normalize("/" + "/".join(p for p in (parts.netloc, parts.path.strip("/")) if p))
-    if parts.scheme and expected != path:
-        raise InvalidArgument(
-            f"{uri} would be at {expected}, not at {path}; "
-            "to mount it elsewhere say --check-path-consist false"
-        )
+def _row_at(table: tuple[MountInfo, ...], path: str) -> MountInfo:
+    """The mount at exactly ``path``; InvalidArgument names those that there are."""
+    for row in table:
+        if row.cv_path == path:
+            return row
+    known = ", ".join(row.cv_path for row in table) or "none"
+    raise InvalidArgument(f"{path} is not a mount; mounts are: {known}")

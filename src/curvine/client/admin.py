@@ -52,13 +52,13 @@ class Admin:
 
     async def mount_table(self) -> tuple[MountInfo, ...]:
         """Every mount."""
-        request = mount_pb2.GetMountTableRequest()
+        request = mount_pb2.GetMountTableRequest(references=True)
         answer = await self._call(RpcCode.GET_MOUNT_TABLE, request, mount_pb2.GetMountTableResponse)
         return read_mounts(answer.mount_table)
 
     async def mount_info(self, path: str) -> MountInfo | None:
         """The mount that a Curvine path or a URI lies under."""
-        request = mount_pb2.GetMountInfoRequest(path=path)
+        request = mount_pb2.GetMountInfoRequest(path=path, references=True)
         answer = await self._call(RpcCode.GET_MOUNT_INFO, request, mount_pb2.GetMountInfoResponse)
         return read_mount(answer.mount_info) if answer.HasField("mount_info") else None
 

@@ -62,6 +62,7 @@ def write_request(
     chunk_size: int = 0,
     short_circuit: bool = False,
     sync: bool = False,
+    resume: bool = False,
     identity: ComponentInfo | None = None,
 ) -> bytes:
     """Open, Complete or Cancel of a write. ``block.len`` is the length now (the final one at
@@ -76,6 +77,8 @@ def write_request(
     fill_block(request.block, block)
     if sync:
         request.sync = True
+    if resume:
+        request.resume = True
     if identity is not None:
         fill_component(request.component_info, identity)
     return request.SerializeToString()
@@ -92,5 +95,5 @@ def read_answer(header: bytes) -> worker_pb2.BlockReadResponse:
 
 
 def write_answer(header: bytes) -> worker_pb2.BlockWriteResponse:
-    """The reply to a write's Open."""
+    """The reply to a write's Open, or to a local writer that asked for room."""
     return worker_pb2.BlockWriteResponse.FromString(header)

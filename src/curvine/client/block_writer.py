@@ -4,9 +4,10 @@
 Each write goes to every replica at once. A replica of a new block that fails is left out from then
 on: the block is committed with those that have all its bytes, and the master has it replicated
 again. A block that has been published before is different: the failed replica still has its old
-bytes and would show them when it comes back, so losing one fails the write. A full disk loses
-nothing: the write is refused and the block stays as it was. Offsets are inside the block.
-Source: data-plane specification 2.5, B.1.
+bytes and would show them when it comes back, so losing one fails the write. Where a replica cannot
+be spared, the writer waits a while for a worker that went away, and goes on when it has been
+restarted. A full disk loses nothing: the write is refused and the block stays as it was. Offsets
+are inside the block. Source: data-plane specification 2.5, B.1.
 
 Concurrency: writes may run side by side; ``finish`` and ``abort`` wait until they are through.
 """
@@ -21,13 +22,15 @@ import msgspec
 
 from curvine.client.block_session import worker_name
 from curvine.client.local_file import Buffer, Data
-from curvine.client.replica import Replica, open_replica
+from curvine.client.replica import Replica, Target, open_replica
 from curvine.client.streams import Streams
-from curvine.errors import CurvineError, DiskOutOfSpace, NoAvailableWorker
+from curvine.errors import ConnectionLost, CurvineError, DiskOutOfSpace, NoAvailableWorker
 from curvine.model.block import BlockLocation, CommitBlock, ExtendedBlock, LocatedBlock
 from curvine.model.worker import WorkerAddress
 
 log = logging.getLogger(__name__)
+
+_RETRY_PAUSE = 0.1  # s before a worker that went away is asked again
 
 
 class BlockWriter:
@@ -46,17 +49,52 @@ class BlockWriter:
         self.length = max(block.len, opts.len if opts is not None else 0)
         self.reach = self.length  # where the furthest write that has begun will end
         self._published = _has_data(block)
+        self._untidy = False  # replicas may hold parts of a write that was refused
         self.failure: CurvineError | None = None
 
     @classmethod
     async def open(
-        cls, streams: Streams, located: LocatedBlock, *, offset: int, capacity: int
+        cls,
+        streams: Streams,
+        located: LocatedBlock,
+        *,
+        offset: int,
+        capacity: int,
+        resume: bool = False,
     ) -> BlockWriter:
-        """Open the block on all its workers; NoAvailableWorker when none takes it."""
+        """Open the block on all its workers; NoAvailableWorker when none takes it.
+
+        ``resume``: go on with what a writer that died has left, ``offset`` bytes altogether."""
+        return await cls._open(streams, located, offset, capacity, resume)
+
+    @classmethod
+    async def open_patiently(
+        cls,
+        streams: Streams,
+        located: LocatedBlock,
+        *,
+        offset: int,
+        capacity: int,
+        resume: bool = False,
+    ) -> BlockWriter:
+        """Likewise for a block that only these workers have: wait for one that went away."""
+        deadline = streams.now() + streams.patience
+        while True:
+            try:
+                return await cls._open(streams, located, offset, capacity, resume)
+            except ConnectionLost:
+                if streams.now() > deadline:
+                    raise
+            await asyncio.sleep(_RETRY_PAUSE)
+
+    @classmethod
+    async def _open(
+        cls, streams: Streams, located: LocatedBlock, offset: int, capacity: int, resume: bool
+    ) -> BlockWriter:
         block = located.block
         results = await asyncio.gather(
             *(
-                open_replica(streams, worker, block, offset=offset, capacity=capacity)
+                open_replica(Target(streams, worker, block, capacity), offset=offset, resume=resume)
                 for worker in located.locs
             ),
             return_exceptions=True,
@@ -77,7 +115,10 @@ class BlockWriter:
                 raise failure
         if not replicas:
             raise NoAvailableWorker(f"no worker takes block {block.id}: {failure}") from failure
-        return cls(streams, block, capacity, replicas)
+        writer = cls(streams, block, capacity, replicas)
+        if resume:
+            writer.length = writer.reach = max(writer.length, offset)
+        return writer
 
     @property
     def block_id(self) -> int:
@@ -103,9 +144,10 @@ class BlockWriter:
                 await self._write_one(replicas[0], offset, data)
             else:
                 results = await asyncio.gather(
-                    *(replica.write(offset, data) for replica in replicas),
+                    *(self._put(replica, offset, data) for replica in replicas),
                     return_exceptions=True,
                 )
+                self._refuse_if_full(results)
                 self._sort_out(replicas, results)
             self._check()
             self.length = max(self.length, offset + len(data))
@@ -114,15 +156,41 @@ class BlockWriter:
             if not self._busy and self._idle is not None:
                 self._idle.set()
 
+    def _refuse_if_full(self, results: Sequence[BaseException | None]) -> None:
+        """A full disk that cannot be left out: refuse the write, and go on with what was there."""
+        full = [result for result in results if isinstance(result, DiskOutOfSpace)]
+        if full and (self._published or len(full) == len(results)):
+            self._untidy = True
+            raise full[0]
+
     async def _write_one(self, replica: Replica, offset: int, data: Buffer) -> None:
         try:
-            await replica.write(offset, data)
+            await self._put(replica, offset, data)
         except DiskOutOfSpace:
-            if not replica.keeps_after_full_disk:
-                self._lose(replica, DiskOutOfSpace("the worker's disk is full"))
+            self._untidy = True
             raise
         except CurvineError as error:
             self._lose(replica, error)
+
+    async def _put(self, replica: Replica, offset: int, data: Buffer) -> None:
+        while True:
+            try:
+                return await replica.write(offset, data)
+            except ConnectionLost:
+                if not self._needed(replica) or not await replica.revive(self.length):
+                    raise
+
+    async def _complete(self, replica: Replica, final: ExtendedBlock, sync: bool) -> None:
+        while True:
+            try:
+                return await replica.complete(final, self._capacity, sync)
+            except ConnectionLost:
+                if not self._needed(replica) or not await replica.revive(self.length):
+                    raise
+
+    def _needed(self, replica: Replica) -> bool:
+        """Whether the block fails with this replica."""
+        return self._published or self._replicas == [replica]
 
     async def read(self, offset: int, size: int) -> Data | None:
         """Bytes as written so far, zeros where nothing was; None if no replica is local."""
@@ -139,8 +207,10 @@ class BlockWriter:
         self._check()
         final = msgspec.structs.replace(self._block, len=self.length, alloc_opts=None)
         replicas = list(self._replicas)
+        if self._untidy:
+            await asyncio.gather(*(replica.trim(self.length) for replica in replicas))
         results = await asyncio.gather(
-            *(replica.complete(final, self._capacity, sync) for replica in replicas),
+            *(self._complete(replica, final, sync) for replica in replicas),
             return_exceptions=True,
         )
         self._sort_out(replicas, results)

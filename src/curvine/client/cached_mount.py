@@ -114,12 +114,15 @@ class CachedMounts:
                     raise  # without proof the copy may be used only where none was asked for
         if copy is not None and (source is None or _same(copy, source)):
             self._cluster.counters["client_cache_hits"] += 1
+            self._cluster.streams.stats.hits[mount.mount_id] += 1
             return self._cached_reader(ufs, uri, copy, source)
         if source is None:
             source = await self._open_source(mount, ufs, uri)
+        stats = self._cluster.streams.stats
         self._cluster.counters["client_cache_misses"] += 1
+        stats.misses[mount.mount_id] += 1
         if mount.auto_cache and mount.ttl_ms > 0 and source.length > 0:
-            self._auto_cache.missed(uri)
+            stats.loads_skipped += not self._auto_cache.missed(uri)
         status = (await ufs.stat(uri)).file_status(path, self._block_size(mount))
         return UfsFileReader(status, source)
 

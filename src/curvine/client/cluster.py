@@ -20,17 +20,26 @@ from curvine.client.admin import Admin
 from curvine.client.health import WorkerHealth
 from curvine.client.namespace import Namespace
 from curvine.client.reader import FileReader
+from curvine.client.slots import apply_allocations
+from curvine.client.stats import MeteredCaller
 from curvine.client.streams import Streams
-from curvine.client.writer import FileWriter, apply_allocations
+from curvine.client.writer import FileWriter
 from curvine.clock import Clock, SystemClock
 from curvine.config.schema import ClusterConf
 from curvine.errors import CurvineError
 from curvine.model.block import FileBlocks
 from curvine.model.inode import CreateOpts, StoragePolicy, StorageType, TtlAction
 from curvine.model.worker import ClientAddress, ComponentInfo, FilesystemInfo
+from curvine.rpc.auth import Auth
 from curvine.rpc.connector import MasterConnector, new_req_id
 from curvine.rpc.pool import BlockPool
-from curvine.wire.codes import CAP_LARGE_BLOCKS, CAP_LOCAL_FD, CAP_SYNC, CAP_WATCH
+from curvine.wire.codes import (
+    CAP_LARGE_BLOCKS,
+    CAP_LOCAL_FD,
+    CAP_REFERENCES,
+    CAP_SYNC,
+    CAP_WATCH,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,21 +51,31 @@ GIANT_BLOCK = 1 << 30  # block size of files beyond that
 
 
 class ClusterClient:
-    """See the module. ``component`` is what the cluster is told we are (client, fuse, cli ...)."""
+    """See the module. ``component`` is what the cluster is told we are (client, fuse, cli ...).
+
+    ``client_name`` identifies its open writers: a process that takes over from one that was killed
+    goes on under the same name. Default: a fresh one.
+    """
 
     def __init__(
-        self, conf: ClusterConf, *, component: str = "client", clock: Clock | None = None
+        self,
+        conf: ClusterConf,
+        *,
+        component: str = "client",
+        client_name: str | None = None,
+        clock: Clock | None = None,
     ) -> None:
         client = conf.client
         self.conf = conf
         self.clock: Clock = clock or SystemClock()
-        self.client_name = str(uuid.uuid4())
+        self.client_name = client_name or str(uuid.uuid4())
         self.identity = ComponentInfo(
             component=component,
             release_version=ANNOUNCED_VERSION,
-            capabilities=(CAP_WATCH, CAP_SYNC, CAP_LOCAL_FD, CAP_LARGE_BLOCKS),
+            capabilities=(CAP_WATCH, CAP_SYNC, CAP_LOCAL_FD, CAP_LARGE_BLOCKS, CAP_REFERENCES),
         )
         self.address = ClientAddress(self.client_name, client.hostname, _own_ip(client.hostname))
+        auth = Auth.of(conf, self.clock)
         self.rpc = MasterConnector(
             conf.client_master_addrs(),
             pool_size=client.master_conn_pool_size,
@@ -66,6 +85,7 @@ class ClusterClient:
             retry_min_sleep=client.rpc_retry_min_sleep_ms / _MS,
             retry_max_sleep=client.rpc_retry_max_sleep_ms / _MS,
             clock=self.clock,
+            auth=auth,
         )
         self.pool = BlockPool(
             max_idle=client.block_conn_idle_size if client.enable_block_conn_pool else 0,
@@ -73,14 +93,16 @@ class ClusterClient:
             conn_timeout=client.conn_timeout_ms / _MS,
             rpc_timeout=client.data_timeout_ms / _MS,
             clock=self.clock,
+            auth=auth,
         )
         self.health = WorkerHealth(self.clock, client.failed_worker_ttl_ms)
         self.streams = Streams(
             self.pool, client, conf.cluster_id, self.identity, self.client_name, self.health,
             self.clock,
         )  # fmt: skip
-        self.ns = Namespace(self.rpc, self.address, new_req_id)
-        self.admin = Admin(self.rpc, self.identity, new_req_id)
+        metered = MeteredCaller(self.rpc, self.streams.stats)
+        self.ns = Namespace(metered, self.address, new_req_id)
+        self.admin = Admin(metered, self.identity, new_req_id)
         self.counters: Counter[str] = Counter()  # increments since the last report
         self.capabilities: frozenset[str] = frozenset()  # what the master announced
         self.introduced = False  # whether a handshake has told us those
@@ -184,6 +206,7 @@ class ClusterClient:
         while True:
             await asyncio.sleep(self.conf.client.clean_task_interval_ms / _MS)
             increments, self.counters = self.counters, Counter()
+            increments.update(self.streams.stats.increments())
             if not increments:
                 continue
             try:

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from curvine.client.cluster import ClusterClient
 from curvine.client.mounts import MountTable
 from curvine.errors import InvalidArgument, TimedOut
+from curvine.model.credentials import EXPOSE, is_exposed, literal_secrets
 from curvine.model.job import JobStatus, LoadCommand
-from curvine.model.mount import MountInfo, MountOptions
+from curvine.model.mount import MountInfo, MountOptions, mount_of_path
 from curvine.model.path import ROOT, normalize
 from curvine.model.worker import FilesystemInfo
+from curvine.ufs.base import Ufs
 from curvine.ufs.registry import check_properties, open_ufs
 from curvine.wire.codes import CAP_SYNC
 
@@ -42,6 +44,7 @@ class ClusterDoor:
         cv_path = normalize(cv_path)
         if cv_path == ROOT:
             raise InvalidArgument("nothing is mounted on /; choose a directory")
+        await self._check_credentials(cv_path, options)
         if not options.update:
             check_properties(uri, options.add_properties)
             ufs = open_ufs(uri, options.add_properties)
@@ -51,6 +54,24 @@ class ClusterDoor:
                 await ufs.close()
         await self.cluster.admin.mount(cv_path, uri, options, req_id=req_id)
         await self._mounts.all(fresh=True)
+
+    async def _check_credentials(self, cv_path: str, options: MountOptions) -> None:
+        """Refuse a secret that would be of no use: the master would keep it from every worker."""
+        kept = literal_secrets(options.add_properties)
+        if not kept:
+            return
+        known = mount_of_path(await self._mounts.all(), cv_path) if options.update else None
+        before = known.properties if known is not None else {}
+        if not is_exposed({**before, **options.add_properties}):
+            raise InvalidArgument(
+                f"{kept[0]} holds the credential itself; write where every node finds it instead"
+                f" ({kept[0]}=file:/path or env:NAME), or add {EXPOSE}=true to let the master hand"
+                " it out to whoever asks"
+            )
+
+    def storage(self, mount: MountInfo) -> Ufs:
+        """The under storage behind a mount; ours to close."""
+        return self._mounts.storage(mount)
 
     async def umount(self, cv_path: str, *, req_id: int | None = None) -> None:
         """Take a mount out of the table; cached data stay until they are deleted or expire."""
@@ -68,6 +89,13 @@ class ClusterDoor:
         """Load a file or tree of an under storage (Curvine path or URI) into the cache."""
         command = LoadCommand(source_path=source, target_path=target, overwrite=overwrite)
         return await self.cluster.admin.submit_load(command, req_id=req_id)
+
+    async def submit_export(
+        self, source: str, overwrite: bool = True, *, req_id: int | None = None
+    ) -> JobStatus:
+        """Copy a file or tree of the namespace to the under storage that it is mounted on."""
+        command = LoadCommand(source_path=source, overwrite=overwrite)
+        return await self.cluster.admin.submit_export(command, req_id=req_id)
 
     async def job_status(self, job_id: str) -> JobStatus:
         """State and progress of a job."""

@@ -46,6 +46,10 @@ class FallbackReader:
         self._fallen = False
         self._lock = asyncio.Lock()
 
+    @property
+    def from_cache(self) -> bool:
+        return not self._fallen
+
     async def read(self, offset: int, length: int) -> Data:
         length = min(length, self.length - offset)
         if length <= 0:

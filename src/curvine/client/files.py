@@ -23,6 +23,10 @@ class ReadableFile(Protocol):
     def length(self) -> int:
         """Length at open."""
 
+    @property
+    def from_cache(self) -> bool:
+        """Whether blocks serve it. What the under storage serves may be cached by the next open."""
+
     async def read(self, offset: int, length: int) -> Data:
         """Up to ``length`` bytes; fewer only at the end of the file."""
 

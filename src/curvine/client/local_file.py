@@ -10,40 +10,64 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from curvine.errors import CurvineError, DiskOutOfSpace, IoFailed
-from curvine.rpc.bulk import is_resident
+from curvine.rpc.reading import new_buffer
 
 Buffer = bytes | bytearray | memoryview
 Data = bytes | memoryview  # what readers give: a view where the bytes already lie in a buffer
 T = TypeVar("T")
 
-INLINE_LIMIT = 128 * 1024  # larger copies would hold the loop for tens of microseconds and more
+INLINE_LIMIT = 1024 * 1024  # larger copies would hold the loop for too long
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_CANNOT_TELL = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # files in memory, old kernels
+_SLOW = 0.005  # s; a write on the loop that took longer sends the next ones to threads ...
+_SLOW_FOR = 1.0  # ... for this long (s)
+_slow_until = [0.0]  # monotonic
 
 
-async def read_file(fd: int, offset: int, size: int) -> bytes:
+async def read_file(fd: int, offset: int, size: int) -> Data:
     """Up to ``size`` bytes; fewer only at the end of the file. IoFailed."""
     if size <= INLINE_LIMIT:
         try:
-            if is_resident(fd, offset, size):
-                return _read_all(fd, offset, size)
+            found = _read_cached(fd, offset, size)
         except OSError as error:
             raise _translated(error) from error
+        if found is not None:
+            return found
     return await _in_thread(_read_all, fd, offset, size)
 
 
 async def write_file(fd: int, offset: int, data: Buffer) -> None:
     """Write all of ``data``. DiskOutOfSpace, IoFailed."""
-    if len(data) <= INLINE_LIMIT:
+    began = time.monotonic()
+    if len(data) <= INLINE_LIMIT and began > _slow_until[0]:
         try:
             _write_all(fd, offset, data)
         except OSError as error:
             raise _translated(error) from error
+        now = time.monotonic()
+        if now - began > _SLOW:
+            _slow_until[0] = now + _SLOW_FOR
         return
     await _in_thread(_write_all, fd, offset, data)
+
+
+def _read_cached(fd: int, offset: int, size: int) -> Data | None:
+    """The bytes if none of them has to be fetched from a disk."""
+    buffer = new_buffer(size)
+    try:
+        read = os.preadv(fd, (buffer,), offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        if error.errno not in _CANNOT_TELL:
+            raise
+        read = os.preadv(fd, (buffer,), offset)
+    return buffer if read == size else None
 
 
 async def _in_thread(call: Callable[..., T], *arguments: object) -> T:

@@ -2,7 +2,8 @@
 """The client's copy of the mount table, and the under storages that it leads to.
 
 The table is fetched once before the first answer; a look-up that finds it older than
-``ttl_ms`` starts a refresh and is answered from the old one (data-plane specification 5.1).
+``ttl_ms`` starts a refresh and is answered from the old one (data-plane specification 5.1); one
+that finds no mount waits for a fresh table first, once a second at most.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from curvine.clock import Clock
 from curvine.errors import CurvineError, InvalidArgument
 from curvine.model.mount import MountInfo, mount_of_path
 from curvine.ufs.base import Ufs
+from curvine.ufs.credentials import stamp
 from curvine.ufs.registry import open_ufs
 
 log = logging.getLogger(__name__)
+
+MISS_SECONDS = 1.0  # one small call a second at most, and only while paths outside mounts are used
 
 
 class CrossesMounts(InvalidArgument):
@@ -58,8 +62,13 @@ class MountTable:
         return self._mounts or ()
 
     async def find(self, path: str) -> MountInfo | None:
-        """The mount that ``path`` lies under."""
-        return mount_of_path(await self.all(), path)
+        """The mount that ``path`` lies under. A path without one is looked up in a table that is at
+        most :data:`MISS_SECONDS` old: who has just mounted something looks for it at once."""
+        found = mount_of_path(await self.all(), path)
+        if found is None and self._clock.monotonic() - self._fetched >= MISS_SECONDS:
+            await asyncio.shield(self._refresh_behind())
+            found = mount_of_path(self._mounts or (), path)
+        return found
 
     def cached(self, path: str) -> MountInfo | None:
         """As ``find`` without waiting: None as long as the table was never fetched."""
@@ -68,8 +77,10 @@ class MountTable:
         return mount_of_path(self._mounts or (), path)
 
     def storage(self, mount: MountInfo) -> Ufs:
-        """The under storage of a mount, opened at its first use."""
-        key = (mount.ufs_path, tuple(sorted(mount.properties.items())))
+        """The under storage of a mount, opened at its first use, and anew when a file that holds
+        one of its credentials has changed."""
+        properties = mount.properties
+        key = (mount.ufs_path, tuple(sorted(properties.items())), stamp(properties))
         ufs = self._storages.get(key)
         if ufs is None:
             ufs = self._storages[key] = open_ufs(mount.ufs_path, mount.properties)
@@ -88,9 +99,10 @@ class MountTable:
     def _stale(self) -> bool:
         return self._clock.monotonic() - self._fetched >= self._ttl
 
-    def _refresh_behind(self) -> None:
+    def _refresh_behind(self) -> asyncio.Task[None]:
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.ensure_future(self._try_refresh())
+        return self._refreshing
 
     async def _try_refresh(self) -> None:
         try:
@@ -104,4 +116,4 @@ class MountTable:
         self._fetched = self._clock.monotonic()
 
 
-MountInfoKey = tuple[str, tuple[tuple[str, str], ...]]
+MountInfoKey = tuple[str, tuple[tuple[str, str], ...], tuple[tuple[str, int, int], ...]]

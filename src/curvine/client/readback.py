@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers of the published blocks of a file that is being written here.
 
+A worker that alone has a block and went away is waited for, as the writer does.
+
 A reader keeps showing the bytes that were there when it was opened, so the writer has every block
 forgotten that it publishes anew. Offsets are inside the block.
 """
 
 from __future__ import annotations
 
+import asyncio
+
 from curvine.client.block_reader import BlockReader
 from curvine.client.local_file import Data
 from curvine.client.streams import Streams
+from curvine.errors import NoAvailableWorker
 from curvine.model.block import LocatedBlock
 
 _CHUNK = 1024 * 1024
+_PAUSE = 0.1  # s before a worker that went away is asked again
 
 
 class ReadBack:
@@ -27,10 +33,19 @@ class ReadBack:
         inside = max(0, min(size, located.block.len - inner))
         if not inside:
             return bytes(size)
-        reader = self._readers.get(index)
-        if reader is None:
-            reader = self._readers[index] = BlockReader(self._streams, located, _CHUNK)
-        data = await reader.read(inner, inside)
+        deadline = self._streams.now() + self._streams.patience
+        while True:
+            reader = self._readers.get(index)
+            if reader is None:
+                reader = self._readers[index] = BlockReader(self._streams, located, _CHUNK)
+            try:
+                data = await reader.read(inner, inside)
+                break
+            except NoAvailableWorker:
+                await self.forget(index)  # a reader does not ask a worker twice
+                if self._streams.now() > deadline:
+                    raise
+            await asyncio.sleep(_PAUSE)
         return data if inside == size else bytes(data) + bytes(size - inside)
 
     async def forget(self, index: int) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 
 from curvine.client.block_reader import BlockReader
 from curvine.client.local_file import Data
@@ -39,6 +40,7 @@ class FileReader:
         conf = streams.conf
         self.status: FileStatus = file.status
         self.length: int = file.status.len
+        self.from_cache = True
         self._streams = streams
         self._refresh = refresh
         self._slice = conf.read_slice_size or conf.read_chunk_size * conf.read_chunk_num
@@ -59,6 +61,12 @@ class FileReader:
 
     async def read(self, offset: int, length: int) -> Data:
         """Up to ``length`` bytes at ``offset``; fewer only at the end of the file."""
+        started = perf_counter()
+        data = await self._read(offset, length)
+        self._streams.stats.read(len(data), started)
+        return data
+
+    async def _read(self, offset: int, length: int) -> Data:
         length = min(length, self.length - offset)
         if length <= 0:
             return b""

@@ -9,6 +9,7 @@ Unix socket answers and belongs to a user that we trust. A worker without one is
 from __future__ import annotations
 
 from curvine.client.health import WorkerHealth
+from curvine.client.stats import ClientStats
 from curvine.clock import Clock
 from curvine.config.schema import ClientConf
 from curvine.errors import ConnectionLost, CurvineError, TimedOut
@@ -19,6 +20,7 @@ from curvine.wire.codes import RpcCode
 from curvine.wire.frame import Frame
 
 _ASK_AGAIN = 5.0
+_PATIENCE = 20.0  # a worker that is restarted serves again within this time (s)
 
 
 def local_socket_name(cluster_id: str, worker: WorkerAddress) -> str:
@@ -48,6 +50,7 @@ class Streams:
         self._clock = clock
         self._not_local: dict[int, float] = {}  # worker id -> when its socket did not answer
         self._local: set[int] = set()
+        self.stats = ClientStats()
 
     def near(self) -> frozenset[int]:
         """Ids of workers that have proved to be on this node."""
@@ -79,6 +82,12 @@ class Streams:
         self._local.add(worker.worker_id)
         return opened
 
+    async def open_local_again(
+        self, worker: WorkerAddress, code: RpcCode, header: bytes
+    ) -> tuple[BlockStream, Frame]:
+        """Open a block through the local socket of a worker that had one; it may be restarting."""
+        return await self._open(local_socket_name(self._cluster_id, worker), code, header)
+
     async def open(
         self, worker: WorkerAddress, code: RpcCode, header: bytes
     ) -> tuple[BlockStream, Frame]:
@@ -88,6 +97,15 @@ class Streams:
         except CurvineError as error:
             self.health.failed(worker, error)
             raise
+
+    @property
+    def patience(self) -> float:
+        """How long to wait (s) for a worker that alone has what was written."""
+        return min(self.conf.rpc_retry_max_duration_ms / 1000, _PATIENCE)
+
+    def now(self) -> float:
+        """Monotonic time (s)."""
+        return self._clock.monotonic()
 
     def release(self, stream: BlockStream) -> None:
         """Give a connection back whose session has ended."""

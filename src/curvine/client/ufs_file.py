@@ -28,6 +28,7 @@ class UfsFileReader:
     def __init__(self, status: FileStatus, reader: UfsReader) -> None:
         self.status = status
         self.length = reader.length
+        self.from_cache = False
         self._reader = reader
         self._prefetcher: Prefetcher | None = None
         if reader.local_fd() is None:  # what a request to a server costs is worth reading ahead

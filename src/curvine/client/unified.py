@@ -79,6 +79,10 @@ class UnifiedFileSystem(ClusterDoor):
             return await self._cached.list(cached, path, limit, start_after)
         return await self._native.list(path, limit, start_after)
 
+    async def list_stored(self, path: str) -> Entries:
+        """Entries that the cluster itself has: below a cache_mode mount the cached copies."""
+        return await self._native.list(path, None, None)
+
     async def block_locations(self, path: str) -> FileBlocks:
         """The blocks of a file or of the cached copy of one. NotFound when it is not cached."""
         return await self.cluster.ns.block_locations(path)

@@ -29,7 +29,7 @@ class Key:
     """One key. ``parse`` gives the value or raises ValueError saying what is accepted."""
 
     __slots__ = (
-        "accepts", "aliases", "default", "factory", "help", "parse", "section", "tables",
+        "accepts", "aliases", "default", "factory", "help", "parse", "says", "section", "tables",
         "unit", "upstream", "variants", "why",
     )  # fmt: skip
 
@@ -43,6 +43,7 @@ class Key:
         accepts: str = "",
         aliases: tuple[str, ...] = (),
         factory: Callable[[], Any] | None = None,
+        says: str = "",
         upstream: Any = None,
         why: str = "",
         section: type[Section] | None = None,
@@ -56,6 +57,7 @@ class Key:
         self.accepts = accepts  # for error messages: "a whole number"
         self.aliases = aliases  # further spellings in files
         self.factory = factory  # for defaults that depend on the machine
+        self.says = says  # such a default in words, for documents
         self.upstream = upstream  # Curvine's default where ours differs (decision 5)
         self.why = why  # the reason for differing
         self.section = section  # a table of its own with these keys

@@ -23,15 +23,26 @@ from curvine.errors import ConfigError
 CONF_NAME = "curvine-cluster.toml"
 
 # Environment variables that set keys (8.11). Roles' host names yield to net_interface.
-_ENV_KEYS = (
+ENV_KEYS = (
     ("CURVINE_MASTER_HOSTNAME", "master.hostname"),
     ("CURVINE_MASTER_HOSTNAME", "journal.hostname"),
     ("CURVINE_WORKER_HOSTNAME", "worker.hostname"),
     ("CURVINE_CLIENT_HOSTNAME", "client.hostname"),
+    ("CURVINE_AUTH_TOKEN_FILE", "auth.token_file"),
+    ("CURVINE_ADMIN_TOKEN_FILE", "auth.admin_token_file"),
 )
+# Variables that hold a secret: the configuration gets their name, and no file beside it.
+ENV_SECRETS = (("CURVINE_AUTH_TOKEN", "auth.token"), ("CURVINE_ADMIN_TOKEN", "auth.admin_token"))
 _HOSTNAMES = ("master.hostname", "journal.hostname", "worker.hostname", "client.hostname")
 _LOOPBACK = "127.0.0.1"
 _NO_SERVICE = ("transfer", "fault_injection")
+# Ports that one process, or the processes of one role, listen on together.
+_PORT_PAIRS = (
+    ("master.rpc_port", "master.web_port"),
+    ("master.rpc_port", "journal.rpc_port"),
+    ("master.web_port", "journal.rpc_port"),
+    ("worker.rpc_port", "worker.web_port"),
+)
 
 
 class LoadedConf(msgspec.Struct, frozen=True):
@@ -45,6 +56,12 @@ class LoadedConf(msgspec.Struct, frozen=True):
     def origin(self, name: str) -> str:
         """Where the value of a dotted key such as "fuse.mnt_path" came from."""
         return self.origins.get(name, "default")
+
+
+def auth_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables that say which token is the cluster's, and no others."""
+    names = ("CURVINE_AUTH_TOKEN_FILE", "CURVINE_ADMIN_TOKEN_FILE", *dict(ENV_SECRETS))
+    return {name: env[name] for name in names if env.get(name)}
 
 
 def default_dir(env: Mapping[str, str]) -> str:
@@ -76,25 +93,32 @@ def load(
     *,
     env: Mapping[str, str],
     overrides: Mapping[str, object] | None = None,
+    errors: list[str] | None = None,
 ) -> LoadedConf:
     """The configuration of ``path`` (None: defaults) under ``env`` and ``overrides``.
 
     ``overrides`` maps dotted keys to values from flags: text is understood, None means not given.
+    With ``errors`` a wrong value of the file is added there, and its key keeps its default.
     """
-    loader = _Loader(path)
+    loader = _Loader(path, errors)
     tree = _read_toml(path) if path else {}
     conf = loader.section(ClusterConf, tree, "")
     values: dict[str, tuple[Any, str]] = {
         name: (Text(env[variable]), f"env {variable}")
-        for variable, name in _ENV_KEYS
+        for variable, name in ENV_KEYS
         if env.get(variable)
     }
+    for variable, stem in ENV_SECRETS:
+        if env.get(variable) and f"{stem}_file" not in values:
+            values[f"{stem}_env"] = (Text(variable), f"env {variable}")
+            values[f"{stem}_file"] = (Text(""), f"env {variable}")
     for name, value in (overrides or {}).items():
         if value is not None:
             values[name] = (Text(value) if isinstance(value, str) else value, "flag")
     for name, (value, origin) in values.items():
         conf = loader.override(conf, name, value, origin)
     conf = _resolve(conf, env, loader.origins)
+    loader.check_entries(conf)
     loader.warnings.extend(_contradictions(conf, tree))
     return LoadedConf(conf, path, loader.warnings, loader.origins)
 
@@ -102,8 +126,9 @@ def load(
 class _Loader:
     """Turns tables into sections; collects warnings and origins."""
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, errors: list[str] | None = None) -> None:
         self.path = path
+        self._errors = errors
         self.warnings: list[str] = []
         self.origins: dict[str, str] = {}
 
@@ -123,7 +148,12 @@ class _Loader:
                 )
                 continue
             spelled[attr] = name
-            values[attr] = self._item(section.KEYS[attr], value, prefix + attr, prefix + name)
+            try:
+                values[attr] = self._item(section.KEYS[attr], value, prefix + attr, prefix + name)
+            except ConfigError as error:
+                if self._errors is None:
+                    raise
+                self._errors.append(str(error))
         return section(**values)
 
     def _item(self, key: Key, value: Any, name: str, spelled: str) -> Any:
@@ -139,6 +169,16 @@ class _Loader:
             return self.section(key.section, value, name + ".")
         self._remember(name)
         return self._parse(key, value, spelled, self.path)
+
+    def check_entries(self, conf: ClusterConf) -> None:
+        """Refuse data directories that mean nothing."""
+        for entry in conf.worker.data_dir:
+            try:
+                parse_data_dir(entry)
+            except ConfigError as error:
+                if self._errors is None:
+                    raise
+                self._errors.append(f"{self.path}: worker.data_dir: {error}")
 
     def override(self, conf: Any, name: str, value: Any, origin: str) -> Any:
         """``conf`` with one dotted key replaced by a value from outside the file."""
@@ -203,7 +243,7 @@ def _read_toml(path: str) -> dict[str, Any]:
 
 
 def _resolve(conf: ClusterConf, env: Mapping[str, str], origins: dict[str, str]) -> ClusterConf:
-    """Fill in what follows from the environment and from other keys; check entries."""
+    """Fill in what follows from the environment and from other keys."""
     replace = msgspec.structs.replace
     if conf.net_interface:
         address = _interface_address(conf.net_interface)
@@ -230,8 +270,6 @@ def _resolve(conf: ClusterConf, env: Mapping[str, str], origins: dict[str, str])
     journal_dir = conf.journal.journal_dir or os.path.join(
         os.path.dirname(meta_dir.rstrip("/")), "journal"
     )
-    for entry in conf.worker.data_dir:
-        parse_data_dir(entry)
     return replace(
         conf,
         master=replace(conf.master, meta_dir=meta_dir),
@@ -253,8 +291,19 @@ def _contradictions(conf: ClusterConf, tree: Mapping[str, Any]) -> Iterator[str]
     master = conf.master
     if master.worker_blacklist_interval < master.heartbeat_interval:
         yield "master.worker_blacklist_interval is shorter than master.heartbeat_interval"
+    if master.quota_eviction_low_rate >= master.quota_eviction_high_rate:
+        yield "master.quota_eviction_low_rate is not below master.quota_eviction_high_rate"
+    for one, other in _PORT_PAIRS:
+        first, second = (_value(conf, name) for name in (one, other))
+        if first == second and first != 0:
+            yield f"{one} and {other} are the same port {first}"
     if master.worker_lost_interval < master.heartbeat_interval:
         yield "master.worker_lost_interval is shorter than master.heartbeat_interval"
+
+
+def _value(conf: ClusterConf, name: str) -> Any:
+    section, _, key = name.partition(".")
+    return getattr(getattr(conf, section), key)
 
 
 def _interface_address(name: str) -> str:

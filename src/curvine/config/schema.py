@@ -19,10 +19,16 @@ from curvine.config.schema_client import (
     S3GatewayConf,
 )
 from curvine.config.schema_server import JobConf, JournalConf, MasterConf, WorkerConf
-from curvine.config.schema_shared import CompatibilityConf, Endpoint, JournalPeer, LogConf
+from curvine.config.schema_shared import (
+    AuthConf,
+    CompatibilityConf,
+    Endpoint,
+    JournalPeer,
+    LogConf,
+)
 
 __all__ = [
-    "CliConf", "ClientConf", "ClusterConf", "CompatibilityConf", "Endpoint", "FuseConf",
+    "AuthConf", "CliConf", "ClientConf", "ClusterConf", "CompatibilityConf", "Endpoint", "FuseConf",
     "FuseMount", "JobConf", "JournalConf", "JournalPeer", "LogConf", "MasterConf",
     "S3GatewayConf", "WorkerConf", "differing_defaults", "documented_keys",
 ]  # fmt: skip
@@ -43,6 +49,7 @@ class ClusterConf(Section, frozen=True, kw_only=True):
     net_interface: str = text(
         "", "Interface whose IPv4 address becomes the host name of every role"
     )
+    auth: AuthConf = table(AuthConf, "Cluster authentication")
     master: MasterConf = table(MasterConf, "The master")
     journal: JournalConf = table(JournalConf, "The log behind the metadata")
     worker: WorkerConf = table(WorkerConf, "Workers")
@@ -78,6 +85,11 @@ class DocumentedKey(NamedTuple):
     def default(self) -> str:
         """The default as text, machine-dependent ones by what they are on this machine."""
         return shown(self.key, self.key.value())
+
+    @property
+    def stated_default(self) -> str:
+        """The default as text, machine-dependent ones in words."""
+        return self.key.says or self.default
 
 
 def documented_keys(

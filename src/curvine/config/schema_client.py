@@ -30,9 +30,9 @@ from curvine.config.keys import (
     umask,
 )
 from curvine.config.schema_shared import (
+    NODE_NAME,
     Endpoint,
     LogConf,
-    node_name,
     parse_endpoints,
     threads_at_least,
 )
@@ -43,10 +43,10 @@ class ClientConf(Section, frozen=True, kw_only=True):
 
     master_addrs: tuple[Endpoint, ...] = tables(Endpoint, "Masters; empty = the journal's hosts "
         "at master.rpc_port. Also as text: h:p,h:p", parse=parse_endpoints)  # fmt: skip
-    hostname: str = text("", "Name of this node in requests", factory=node_name,
+    hostname: str = text("", "Name of this node in requests", **NODE_NAME,
         upstream="localhost", why="The same name on every node says nothing")  # fmt: skip
     io_threads: int = integer(16, "Threads for big and cold I/O")
-    worker_threads: int = integer(16, "Threads for the rest", factory=threads_at_least(16))
+    worker_threads: int = integer(16, "Threads for the rest", **threads_at_least(16))
     replicas: int = integer(1, "Replicas of new files", least=1)
     block_size: int = size("128MB", "Block size of new files")
     write_chunk_size: int = size("128KB", "Bytes per write message")
@@ -118,6 +118,8 @@ class FuseMount(Section, frozen=True, kw_only=True):
         Endpoint, "Masters of its cluster; empty = [client]'s", parse=parse_endpoints
     )
     read_only: bool = boolean(False, "Refuse changes")
+    cluster_id: str = text("", "Its cluster; empty = the one of this file")
+    token_file: str = text("", "File with its cluster's token; empty = [auth]'s")
     options: dict[str, str] = mapping("Keys of [client] for this place, as client.<key> = text")
 
 
@@ -132,7 +134,7 @@ class FuseConf(Section, frozen=True, kw_only=True):
         why="Nothing is reachable from outside until somebody says so")  # fmt: skip
     io_threads: int = integer(32, "Threads that serve big and cold I/O")
     worker_threads: int = integer(32, "Background threads: read-ahead, loads",
-        factory=threads_at_least(32))  # fmt: skip
+        **threads_at_least(32))  # fmt: skip
     mnt_path: str = text("/curvine-fuse", "Directory of the mount")
     fs_path: str = text("/", "Curvine path shown there; empty = none yet (mounts come later)")
     mounts: tuple[FuseMount, ...] = tables(
@@ -147,8 +149,12 @@ class FuseConf(Section, frozen=True, kw_only=True):
         "allow_other, default_permissions, big_write and their opposites")  # fmt: skip
     readonly: bool = boolean(False, "Mount read-only")
     umask: int = umask(0o022, "Mask for modes of new files")
-    uid: int = integer(0, "Owner of what has no known owner", factory=os.getuid)
-    gid: int = integer(0, "Group of what has no known group", factory=os.getgid)
+    uid: int = integer(
+        0, "Owner of what has no known owner", factory=os.getuid, says="who starts it"
+    )
+    gid: int = integer(
+        0, "Group of what has no known group", factory=os.getgid, says="who starts it"
+    )
     web_port: int = port(9003, "HTTP port (9002 up to Curvine 0.4.1)")
     read_dir_fill_ino: bool = boolean(True, "Inode numbers in directory listings")
     entry_timeout_ms: int | None = auto_duration("Names stay in the kernel's cache",

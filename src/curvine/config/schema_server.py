@@ -25,10 +25,10 @@ from curvine.config.keys import (
     texts,
 )
 from curvine.config.schema_shared import (
+    NODE_NAME,
     CompatibilityConf,
     JournalPeer,
     LogConf,
-    node_name,
     threads_at_least,
 )
 
@@ -47,7 +47,7 @@ class MasterConf(Section, frozen=True, kw_only=True):
     rpc_port: int = port(8995, "RPC port")
     web_port: int = port(9001, "HTTP port (9000 up to Curvine 0.4.1)")
     io_threads: int = integer(32, "Threads for network I/O")
-    worker_threads: int = integer(32, "Threads for the rest", factory=threads_at_least(32))
+    worker_threads: int = integer(32, "Threads for the rest", **threads_at_least(32))
     actor_threads: int = integer(4, "Threads for heartbeats and reports")
     io_timeout: int = duration("10m", "Idle connections are closed after this")
     io_close_idle: bool = boolean(True, "Close idle connections")
@@ -79,6 +79,10 @@ class MasterConf(Section, frozen=True, kw_only=True):
         upstream=False, why="A lost worker must not silently cost redundancy")  # fmt: skip
     block_replication_concurrency_limit: int = integer(1000, "Copies at a time")
     block_replication_retry_interval: int = duration("5s", "Pause before a failed copy is retried")
+    block_replication_per_worker: int = integer(8, "Ours. Copies at a time that one worker sends "
+        "or receives", least=1)  # fmt: skip
+    block_replication_rate: int = size("100MB", "Ours. Bytes per second that one worker sends or "
+        "receives for copies; 0 = no limit")  # fmt: skip
     log: LogConf = table(LogConf, "The master's log")
     ttl_checker_retry_attempts: int = integer(3, "Tries per expired inode")
     ttl_checker_interval: int = duration("1m", "Pace of the search for expired inodes",
@@ -164,7 +168,7 @@ class JournalConf(Section, frozen=True, kw_only=True):
 class WorkerConf(Section, frozen=True, kw_only=True):
     """[worker]: block storage."""
 
-    hostname: str = text("", "Reported to the master; clients dial it", factory=node_name,
+    hostname: str = text("", "Reported to the master; clients dial it", **NODE_NAME,
         upstream="localhost", why="The same name on every node says nothing")  # fmt: skip
     bind_host: str = text("", _BIND, upstream="<hostname>", why=_LOOPBACK)
     weight: int = integer(1, "Share of new blocks under worker_policy weighted; 0 = none",
@@ -177,9 +181,12 @@ class WorkerConf(Section, frozen=True, kw_only=True):
     )
     io_slow_threshold: int = duration("300ms", "I/O that takes longer is logged")
     io_threads: int = integer(32, "Threads for block I/O")
-    worker_threads: int = integer(32, "Threads for the rest", factory=threads_at_least(32))
+    worker_threads: int = integer(32, "Threads for the rest", **threads_at_least(32))
     io_timeout: int = duration("10m", "Idle limit of connections and block sessions")
     io_close_idle: bool = boolean(False, "Close idle connections")
+    unfinished_idle_time: int = duration(
+        "24h", "Ours. Unfinished blocks that no client goes on with are given up after this"
+    )
     scheduler_threads: int = integer(2, "Threads for tasks")
     log: LogConf = table(LogConf, "The worker's log")
     executor_threads: int = integer(10, "Threads for background work")
@@ -192,6 +199,9 @@ class WorkerConf(Section, frozen=True, kw_only=True):
     pipe_pool_idle_time: int = integer(0, "No effect")
     block_replication_concurrency_limit: int = integer(100, "Copies at a time")
     block_replication_chunk_size: int = size("1MB", "Bytes per message of a copy")
+    block_replication_rate: int = size(
+        "100MB", "Ours. Bytes per second sent for copies; 0 = no limit"
+    )
     spdk_disk: None = ignored("No effect: SPDK is not supported")
     compatibility: CompatibilityConf = table(CompatibilityConf, "Peers of other versions")
 

@@ -9,7 +9,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from curvine.config.keys import Section, boolean, integer, parse_text, port, text, texts
+from curvine.config.keys import (
+    Section,
+    boolean,
+    duration,
+    integer,
+    parse_text,
+    port,
+    text,
+    texts,
+)
 
 
 def node_name() -> str:
@@ -17,9 +26,15 @@ def node_name() -> str:
     return os.uname().nodename
 
 
-def threads_at_least(minimum: int) -> Any:
-    """Factory for Curvine's max(minimum, 2 x CPU)."""
-    return lambda: max(minimum, 2 * (os.cpu_count() or 1))
+NODE_NAME: dict[str, Any] = {"factory": node_name, "says": "the node's name"}
+
+
+def threads_at_least(minimum: int) -> dict[str, Any]:
+    """Curvine's default max(minimum, 2 x CPU), as options of a key."""
+    return {
+        "factory": lambda: max(minimum, 2 * (os.cpu_count() or 1)),
+        "says": f"{minimum}, or twice the CPUs if more",
+    }
 
 
 class LogConf(Section, frozen=True, kw_only=True):
@@ -44,6 +59,21 @@ class CompatibilityConf(Section, frozen=True, kw_only=True):
     min_worker_version: str = text("", "Least worker release (semantic version)")
     min_client_version: str = text("", "Least client release (semantic version)")
     blocked_versions: tuple[str, ...] = texts((), "Releases that are refused")
+
+
+class AuthConf(Section, frozen=True, kw_only=True):
+    """[auth]: who belongs to the cluster. Ours. Paths and names stand here, never a token."""
+
+    token_file: str = text("", "Ours. File with the cluster's token, read again when it changes; "
+        "empty (and no token_env) = members are not asked for one")  # fmt: skip
+    token_env: str = text("", "Ours. Name of the environment variable that holds the token, used "
+        "when token_file is empty")  # fmt: skip
+    admin_token_file: str = text("", "Ours. File with the token for changes over HTTP; empty = "
+        "one that follows from the cluster's token")  # fmt: skip
+    admin_token_env: str = text("", "Ours. Name of the environment variable that holds it")
+    grace: int = duration("10m", "Ours. After a change the token before stays good this long")
+    required: bool = boolean(True, "Ours. false = also talk with peers that have no token, while "
+        "a running cluster is being given one")  # fmt: skip
 
 
 class Endpoint(Section, frozen=True, kw_only=True):

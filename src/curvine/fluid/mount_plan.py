@@ -15,9 +15,11 @@ from curvine.config.schema_shared import split_endpoint
 from curvine.errors import ConfigError
 from curvine.fluid.options import (
     ALLOW_EMPTY,
+    CLUSTER,
     CORE,
     FLAGS,
     SINGLE_MOUNT,
+    TOKEN,
     Layer,
     Setting,
     TomlValue,
@@ -36,6 +38,7 @@ from curvine.fluid.runtime_config import DatasetMount, RuntimeConfig
 IO_THREADS = 32
 WORKER_THREADS = 56
 MASTER_WEB_PORT = 8080
+CLUSTER_ID = "curvine"
 
 Warn = Callable[[str], None]
 
@@ -53,6 +56,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     client: dict[str, TomlValue] = {}
     masters_secret: bool = False
+    cluster_id: str = CLUSTER_ID
+    token_file: str = ""  # a file that holds the cluster's token
+    token: str = ""  # the token itself; it goes into a file of its own
 
 
 class MountPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +78,15 @@ class MountPlan(msgspec.Struct, frozen=True, kw_only=True):
     settings: tuple[Setting, ...]  # what somebody chose, for the summary
     has_secrets: bool  # the configuration file holds some
     warnings: tuple[str, ...]
+
+    @property
+    def token_names(self) -> dict[str, str]:
+        """Tokens that were given as such, and the name of the file that each goes into."""
+        tokens = dict.fromkeys(place.token for place in self.places if place.token)
+        return {
+            token: f"access-token-{number}" if number > 1 else "access-token"
+            for number, token in enumerate(tokens, 1)
+        }
 
     @property
     def root(self) -> Place | None:
@@ -187,6 +202,8 @@ def _places(
                 f"{mount.label}: the option master-endpoints is missing; write host:port, several "
                 "with commas, or set CURVINE_MASTER_ENDPOINTS"
             )
+        token = lookup((layer, *shared), TOKEN)
+        cluster = lookup((layer, *shared), CLUSTER)
         places[path] = Place(
             path=path,
             fs_path=fs_path,
@@ -195,6 +212,9 @@ def _places(
             label=mount.label,
             client={n: toml_value("client", n, item) for n, item in layer.client.items()},
             masters_secret=endpoints.secret,
+            cluster_id=cluster.value if cluster is not None else CLUSTER_ID,
+            token_file=token.value if token is not None and token.is_path else "",
+            token=token.value if token is not None and not token.is_path else "",
         )
     return tuple(places.values())
 

@@ -8,6 +8,7 @@ the option list), 10.4.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,12 +17,14 @@ import msgspec
 from curvine.config.keys import Key, Text
 from curvine.config.schema import ClientConf, FuseConf
 from curvine.errors import ConfigError
-from curvine.fluid.secrets import is_secret, read_secret
+from curvine.fluid.secrets import is_secret, read_secret, secret_path
 
 TomlValue = str | int | float | bool
 
 # Options of the parser itself.
 CORE = ("master-endpoints", "master-web-port", "io-threads", "worker-threads", "mnt-number")
+TOKEN = "access-token"  # the cluster's token: a secret's file stays a file, so it can be replaced
+CLUSTER = "cluster-id"
 ALLOW_EMPTY = "curvine.allow-empty-mounts"
 SINGLE_MOUNT = "curvine.single-mount"
 _OWN = (ALLOW_EMPTY, SINGLE_MOUNT)
@@ -52,7 +55,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "web-port": ("", "web_port"),
 }
 _CANONICAL = (
-    {name: name for name in (*CORE, *FLAGS)}
+    {name: name for name in (*CORE, TOKEN, CLUSTER, *FLAGS)}
     | {alias: name for name, (alias, _) in FLAGS.items() if alias}
 )  # fmt: skip
 
@@ -80,6 +83,7 @@ class Setting(msgspec.Struct, frozen=True):
     value: str
     source: str
     secret: bool = False
+    is_path: bool = False  # of TOKEN: the value is the path of the file that holds it
 
     @property
     def shown(self) -> str:
@@ -126,11 +130,14 @@ def sort_options(
     layer = Layer({}, {}, {}, ())
     kernel: list[str] = []
     for name, value in options.items():
-        secret = is_secret(value)
-        if secret:
-            value = _secret(value, name, source, env)
-        setting = Setting(name, value.strip(), source, secret)
         plain = name.strip().replace("_", "-")
+        secret = is_secret(value)
+        if plain == TOKEN:
+            setting = _token(name, value.strip(), source, env)
+        else:
+            if secret:
+                value = _secret(value, name, source, env)
+            setting = Setting(name, value.strip(), source, secret)
         section, dot, rest = name.strip().partition(".")
         if plain in _CANONICAL or name in _OWN:
             first = _CANONICAL.get(plain, name)
@@ -170,7 +177,9 @@ def environment_layer(env: Mapping[str, str]) -> Layer:
     for spelling, first in _CANONICAL.items():
         variable = "CURVINE_" + spelling.upper().replace("-", "_")
         value = env.get(variable, "").strip()
-        if value and (first not in named or spelling == first):
+        if value and first == TOKEN:
+            named[first] = _token(variable, value, "environment", env)
+        elif value and (first not in named or spelling == first):
             named[first] = Setting(variable, value, "environment")
     return Layer(named)
 
@@ -261,6 +270,16 @@ def _secret(value: str, name: str, source: str, env: Mapping[str, str]) -> str:
         return read_secret(value, name, env)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
+
+
+def _token(name: str, value: str, source: str, env: Mapping[str, str]) -> Setting:
+    """The cluster's token: as the path of its file where there is one, else as it is."""
+    if is_secret(value):
+        _secret(value, name, source, env)  # it must be there
+        return Setting(name, secret_path(value, name, env), source, secret=True, is_path=True)
+    if value.startswith("/") and not os.path.isfile(value):
+        raise ConfigError(f"{source}: option {name}: there is no file {value}")
+    return Setting(name, value, source, secret=True, is_path=value.startswith("/"))
 
 
 def _near(name: str) -> str:

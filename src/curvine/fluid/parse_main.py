@@ -60,8 +60,10 @@ def generate(
     plan = make_plan(config, env)
     conf = os.path.join(home, CONF_NAME)
     script = os.path.join(home, SCRIPT_NAME)
+    conf_dir = os.path.dirname(conf)
     _write_all((
-        (conf, cluster_toml(plan), 0o600 if plan.has_secrets else 0o644),
+        *((os.path.join(conf_dir, name), token, 0o600) for token, name in plan.token_names.items()),
+        (conf, cluster_toml(plan, conf_dir), 0o600 if plan.has_secrets else 0o644),
         (script, mount_script(plan, home, conf), 0o755),
     ))  # fmt: skip
     return plan.warnings, list(_summary(plan, path, conf, script))

@@ -22,15 +22,20 @@ def is_secret(value: str) -> bool:
     return value.startswith(PREFIX)
 
 
+def secret_path(value: str, option: str, env: Mapping[str, str]) -> str:
+    """The file that ``value`` names. ConfigError when it is no such path."""
+    rest = value.removeprefix(PREFIX)
+    if "\0" in rest or ".." in rest.split("/"):
+        raise ConfigError(f"option {option}: {value!r} is not the path of a secret")
+    return os.path.join(env.get(DIRECTORY_VARIABLE) or PREFIX, rest)
+
+
 def read_secret(value: str, option: str, env: Mapping[str, str]) -> str:
     """The secret that ``value`` names, without one trailing newline.
 
     ConfigError names the option and the path, never the content.
     """
-    rest = value.removeprefix(PREFIX)
-    if "\0" in rest or ".." in rest.split("/"):
-        raise ConfigError(f"option {option}: {value!r} is not the path of a secret")
-    path = os.path.join(env.get(DIRECTORY_VARIABLE) or PREFIX, rest)
+    path = secret_path(value, option, env)
     try:
         with open(path, "rb") as file:
             text = file.read().decode("utf-8")

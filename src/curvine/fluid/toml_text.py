@@ -6,13 +6,12 @@ Source: the seed document ("Configuration File Conversion"), Fluid contract 9, d
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 
-from curvine.fluid.mount_plan import MountPlan, Place
+from curvine.fluid.mount_plan import CLUSTER_ID, MountPlan, Place
 from curvine.fluid.options import TomlValue
-
-CLUSTER_ID = "curvine"
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPED = re.compile(r'["\\\x00-\x1f\x7f]')
@@ -40,20 +39,24 @@ def value_text(value: TomlValue) -> str:
     return repr(value)
 
 
-def cluster_toml(plan: MountPlan) -> str:
-    """The whole file."""
-    return "\n".join(_lines(plan)) + "\n"
+def cluster_toml(plan: MountPlan, conf_dir: str = "") -> str:
+    """The whole file. ``conf_dir`` is where the files of ``plan.token_names`` are written."""
+    return "\n".join(_lines(plan, conf_dir)) + "\n"
 
 
-def _lines(plan: MountPlan) -> Iterator[str]:
+def _lines(plan: MountPlan, conf_dir: str) -> Iterator[str]:
     yield from ("format_master = false", "format_worker = false", "testing = false")
-    yield f"cluster_id = {quoted(CLUSTER_ID)}"
-    masters = plan.places[0].masters if plan.places else ()
+    first = plan.places[0] if plan.places else None
+    yield f"cluster_id = {quoted(first.cluster_id if first else CLUSTER_ID)}"
+    masters = first.masters if first else ()
     yield from ("", "[master]")
     if masters:
         yield f"hostname = {quoted(masters[0][0])}"
         yield f"rpc_port = {masters[0][1]}"
     yield f"web_port = {plan.web_port}"
+    tokens = {_token_file(place, plan, conf_dir) for place in plan.places}
+    if len(tokens) == 1 and any(tokens):
+        yield from ("", "[auth]", f"token_file = {quoted(*tokens)}")
     if plan.client:
         yield from ("", "[client]", *_pairs(plan.client))
     for host, port in masters:
@@ -73,6 +76,16 @@ def _lines(plan: MountPlan) -> Iterator[str]:
     if root is None:
         for place in plan.places:
             yield from ("", "[[fuse.mounts]]", *_place(place))
+            if first and place.cluster_id != first.cluster_id:
+                yield f"cluster_id = {quoted(place.cluster_id)}"
+            own = _token_file(place, plan, conf_dir)
+            if own and len(tokens) > 1:
+                yield f"token_file = {quoted(own)}"
+
+
+def _token_file(place: Place, plan: MountPlan, conf_dir: str) -> str:
+    name = plan.token_names.get(place.token)
+    return os.path.join(conf_dir, name) if name else place.token_file
 
 
 def _place(place: Place) -> Iterator[str]:

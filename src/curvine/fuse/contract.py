@@ -10,7 +10,7 @@ are bytes, paths are absolute paths of the namespace, ``req_id`` makes a mutatio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from curvine.model.inode import FileStatus, FileType, SetAttr
 from curvine.model.worker import FilesystemInfo
@@ -26,6 +26,10 @@ class Reader(Protocol):
 
     @property
     def length(self) -> int: ...
+
+    @property
+    def from_cache(self) -> bool:
+        """Whether the cache serves it; else the next open may find it cached."""
 
     async def read(self, offset: int, length: int) -> Data: ...
 
@@ -60,6 +64,14 @@ class Writer(Protocol):
     async def close(self, set_attr: SetAttr | None = None) -> None: ...
 
     async def abort(self) -> None: ...
+
+
+@runtime_checkable
+class Recoverable(Protocol):
+    """A writer that can take over what a killed one had handed out and not published."""
+
+    async def recover(self, length: int) -> None:
+        """The file is at least ``length`` long, the bytes are where they were written to."""
 
 
 class FileSystem(Protocol):

@@ -81,9 +81,7 @@ class EmptyFileSystem:
     ) -> bool:
         _refused()
 
-    async def set_attr(
-        self, path: str, opts: SetAttr, *, req_id: int | None = None
-    ) -> FileStatus:
+    async def set_attr(self, path: str, opts: SetAttr, *, req_id: int | None = None) -> FileStatus:
         _refused()
 
     async def resize(self, path: str, length: int, *, req_id: int | None = None) -> object:

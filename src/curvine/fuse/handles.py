@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from curvine.errors import CurvineError
-from curvine.fuse.noderecords import IO_PASSTHROUGH
 from curvine.fuse.openfile import OpenFile
 from curvine.fuse.surroundings import Surroundings
 from curvine.model.inode import FileStatus
 
 _log = logging.getLogger(__name__)
-_UNOPENED_LIMIT = 256  # files that are read without having been opened (no-open mounts)
+_RESTING_SECONDS = 10.0
 _GENERATION_SHIFT = 48
 
 Page = tuple[list[FileStatus], bool]  # entries in order, and whether they are the last ones
@@ -59,12 +59,21 @@ class DirectoryHandle:
 
 
 class Handles:
-    """Everything open in one mount."""
+    """Everything open in one mount, and what was open a moment ago.
+
+    A file that was read rests for some seconds after its last close with its reader: opening it
+    again then costs one look at its status. FORGET makes node ids mean something else, hence the
+    comparison of generations.
+    """
 
     def __init__(self, env: Surroundings, generation: int = 0) -> None:
         self._env = env
+        self._table = env.nodes.table
         self._open: dict[int, OpenFile] = {}
-        self._unopened: OrderedDict[int, None] = OrderedDict()
+        self._resting: OrderedDict[int, OpenFile] = OrderedDict()
+        self._sweeping = False
+        # Each may hold a descriptor; the others are for connections, devices and logs.
+        self._resting_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
         self._directories: dict[int, DirectoryHandle] = {}
         self._next = (generation & 0x7FFF) << _GENERATION_SHIFT
 
@@ -73,17 +82,28 @@ class Handles:
         self._next += 1
         return self._next
 
+    def counts(self) -> tuple[int, int, int]:
+        """Open files, those among them that somebody writes, open directories."""
+        opened = [file for file in self._open.values() if file.opens]
+        return len(opened), sum(file.writers > 0 for file in opened), len(self._directories)
+
     # -- files
 
     def find(self, nodeid: int) -> OpenFile | None:
         """The state of a node, if it has any."""
-        return self._open.get(nodeid)
+        found = self._open.get(nodeid)
+        if found is not None and not found.opens:
+            current = self._table.generation(nodeid) if nodeid in self._table else None
+            if found.generation != current:
+                self._drop(found)
+                return None
+        return found
 
     def file(self, nodeid: int) -> OpenFile:
         """The state of a node that is being opened, or is open."""
-        found = self._open.get(nodeid)
+        found = self.find(nodeid)
         if found is None:
-            found = self._open[nodeid] = OpenFile(self._env, nodeid, self._drop)
+            found = self._open[nodeid] = OpenFile(self._env, nodeid, self._rest)
         return found
 
     def file_for_read(self, nodeid: int) -> OpenFile:
@@ -92,12 +112,7 @@ class Handles:
         if found is not None and found.opens:
             return found
         found = self.file(nodeid)
-        self._unopened[nodeid] = None
-        self._unopened.move_to_end(nodeid)
-        if len(self._unopened) > _UNOPENED_LIMIT:
-            oldest = self._open.get(self._unopened.popitem(last=False)[0])
-            if oldest is not None:
-                self._drop(oldest)
+        self._rest(found, reading=True)
         return found
 
     def is_open(self, nodeid: int) -> bool:
@@ -105,38 +120,65 @@ class Handles:
         found = self._open.get(nodeid)
         return found is not None and found.opens > 0
 
-    def _drop(self, file: OpenFile) -> None:
-        """Let the state of an inode go that nobody has open."""
-        if file.opens == 0 and file.writer is None and not file.lock.locked():
-            file.retire_reader()
-            if self._open.get(file.nodeid) is file:
-                del self._open[file.nodeid]
-
-    def told(self, nodeid: int, mtime: int, length: int) -> None:
-        """The kernel gets these attributes of a file."""
-        self._env.nodes.table.remember(nodeid, length, mtime)
+    def content_gone(self, nodeid: int) -> None:
+        """The file was deleted: a reader that rests must not keep its blocks on a disk."""
         found = self._open.get(nodeid)
-        if found is not None:
-            found.told = (mtime, length)
+        if found is not None and not found.opens and not found.lock.locked():
+            self._drop(found)
 
-    def restore(self) -> int:
-        """Take over what a dead server had open. How many files."""
-        table = self._env.nodes.table
-        count = 0
-        for nodeid in table.open_nodes():
-            node = table.get(nodeid)
-            file = self.file(nodeid)
-            file.opens = node.opens
-            file.writers = node.writers
-            file.io_mode = node.io_mode
-            file.backing_id = node.backing_id
-            if node.io_mode == IO_PASSTHROUGH:
-                file.backing_version = (node.mtime, node.length)
-            count += 1
-        return count
+    def _rest(self, file: OpenFile, *, reading: bool = False) -> None:
+        """Nobody has the inode open: keep its reader for a while, or let everything go."""
+        if self._open.get(file.nodeid) is not file:
+            return
+        shared = file.reading.shared
+        if not reading and (shared is None or shared.fd is None):
+            self._drop(file)
+            return
+        self._resting[file.nodeid] = file
+        self._resting.move_to_end(file.nodeid)
+        if len(self._resting) > self._resting_limit:
+            self._wake_or_drop(self._resting.popitem(last=False)[1])
+        if not self._sweeping:
+            self._sweeping = True
+            asyncio.get_running_loop().call_later(_RESTING_SECONDS / 2, self._sweep)
+
+    def _sweep(self) -> None:
+        """Let those go whose reader is old: content may have moved to a better place."""
+        self._sweeping = False
+        before = self._env.clock.monotonic() - _RESTING_SECONDS
+        for nodeid, file in list(self._resting.items()):
+            shared = file.reading.shared
+            if file.opens or shared is None or shared.opened < before:
+                del self._resting[nodeid]
+                self._wake_or_drop(file)
+        if self._resting:
+            self._sweeping = True
+            asyncio.get_running_loop().call_later(_RESTING_SECONDS / 2, self._sweep)
+
+    def _wake_or_drop(self, file: OpenFile) -> None:
+        if not file.opens and not file.lock.locked():
+            self._drop(file)
+
+    def _drop(self, file: OpenFile) -> None:
+        file.reading.retire()
+        if self._open.get(file.nodeid) is file:
+            del self._open[file.nodeid]
+        self._resting.pop(file.nodeid, None)
+
+    async def restore(self, request_id: Callable[[int], int]) -> int:
+        """Take over what a dead server had open, before any request is served. How many files."""
+        unfinished: list[tuple[OpenFile, int]] = []
+        nodes = [self._table.get(nodeid) for nodeid in self._table.open_nodes()]
+        for node in nodes:
+            file = self.file(node.nodeid)
+            if file.restore(node):
+                unfinished.append((file, node.cookie))
+        for file, unpublished in unfinished:
+            await file.take_over(unpublished, request_id(file.nodeid))
+        return len(nodes)
 
     async def publish_all(self) -> None:
-        """Make every write visible (SYNCFS)."""
+        """Make every write visible and durable (SYNCFS)."""
         for file in list(self._open.values()):
             await file.flush(sync=True)
 
@@ -147,7 +189,7 @@ class Handles:
                 await file.complete()
             except CurvineError as error:
                 _log.error("node %d could not be completed: %s", file.nodeid, error)
-            file.retire_reader()
+            file.reading.retire()
 
     # -- directories
 

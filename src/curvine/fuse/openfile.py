@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One inode with everything that is open on it: readers, the one writer, its mode in the kernel.
+"""One inode with everything that is open on it, and how the kernel serves it.
 
 Rules (decisions 13 and 16):
 - An inode has one mode from its first open to its last close: CACHED or PASSTHROUGH with one
   backing id. A handle of a passthrough inode that must not see the backing file (it writes, or the
   content is newer) gets DIRECT_IO on top: its reads and writes come to us.
-- All handles share one writer. Whoever uses or changes ``writer`` holds ``lock``; the lock is fair,
-  so writes happen in the order in which they came.
+- Whoever uses or changes the writer, or replaces the reader, holds ``lock``.
 - While there is a writer, reads, size and mtime come from it.
-- A reader is retired, never closed under a read that uses it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,24 +19,16 @@ from typing import NamedTuple
 from curvine.errors import CurvineError, ReadOnly
 from curvine.fuse.abi import constants as c
 from curvine.fuse.attrs import Override
-from curvine.fuse.contract import Data, Reader, Writer
+from curvine.fuse.contract import Data, Writer
 from curvine.fuse.noderecords import FLAG_DIRTY, IO_CACHED, IO_NONE, IO_PASSTHROUGH
-from curvine.fuse.refusals import Refused, Stale
-from curvine.fuse.settings import SETTLE_MS
+from curvine.fuse.nodetable import Node
+from curvine.fuse.reading import FileSlice, ReadSide, SharedReader, Version
+from curvine.fuse.settings import LARGE_FILE, SETTLE_MS
 from curvine.fuse.surroundings import Surroundings
-from curvine.model.inode import MAX_FILE_SIZE, FileStatus, SetAttr
+from curvine.fuse.writing import WriteSide
+from curvine.model.inode import SetAttr
 
 _log = logging.getLogger(__name__)
-
-Version = tuple[int, int]  # mtime in ms, length
-
-
-class FileSlice(NamedTuple):
-    """Bytes of a local file, to be sent without passing through Python."""
-
-    fd: int
-    offset: int
-    size: int
 
 
 class Opened(NamedTuple):
@@ -49,39 +38,31 @@ class Opened(NamedTuple):
     backing_id: int
 
 
-class SharedReader:
-    """A reader of all handles of an inode; closed when it is retired and unused."""
-
-    def __init__(self, reader: Reader, fd: int | None) -> None:
-        self.reader = reader
-        self.fd = fd
-        self.length = reader.length
-        self.version: Version = (reader.status.mtime, reader.length)
-        self.users = 0
-        self.retired = False
-
-
 class OpenFile:
-    """The state of one open inode."""
+    """The state of one open inode. ``unused`` is told when nobody has it open any more."""
 
     def __init__(self, env: Surroundings, nodeid: int, unused: Callable[[OpenFile], None]) -> None:
         self._env = env
         self._nodes = env.nodes
-        self._unused = unused  # told when nobody has the inode open any more
+        self._unused = unused
         self.nodeid = nodeid
+        self.generation = env.nodes.table.generation(nodeid)
         self.lock = asyncio.Lock()
         self.opens = 0
         self.writers = 0
-        self.io_mode = IO_NONE
-        self.backing_id = 0
-        self.backing_version: Version | None = None
-        self.told: Version | None = None  # attributes that the kernel got last
-        self.writer: Writer | None = None
-        self.wrote_ms = 0  # time of the last change through the writer, 0 = none
-        self._writer_path = ""
-        self._times: SetAttr | None = None  # set by the user after the last write
-        self._shared: SharedReader | None = None
-        self._suid_cleared = False
+        self.reading = ReadSide(env, nodeid)
+        self.writing = WriteSide(env, nodeid, self.reading.retire)
+        self._io_mode = IO_NONE
+        self._backing_id = 0
+        self._backing_version: Version | None = None
+
+    def restore(self, node: Node) -> bool:
+        """Be what the node table says. Whether there is a writer to be taken over."""
+        self.opens, self.writers = node.opens, node.writers
+        self._io_mode, self._backing_id = node.io_mode, node.backing_id
+        if node.io_mode == IO_PASSTHROUGH:
+            self._backing_version = (node.mtime, node.length)
+        return bool(node.flags & FLAG_DIRTY)
 
     # -- opening and closing
 
@@ -92,13 +73,12 @@ class OpenFile:
         try:
             async with self.lock:
                 keep = await self._revalidate(writing=writing, reading=reading)
-                opened = self._decide(writing=writing, keep=keep)
-                self._nodes.table.opened(self.nodeid, self.io_mode, self.backing_id, writer=writing)
-                return opened
+                return self._admit(writing=writing, keep=keep)
         except BaseException:
             self.opens -= 1
             self.writers -= writing
-            self._unused(self)
+            if not self.opens:
+                self._unused(self)
             raise
 
     def enter_created(self, writer: Writer | None) -> Opened:
@@ -106,84 +86,74 @@ class OpenFile:
         self.opens += 1
         if writer is not None:
             self.writers += 1
-            if self.writer is None:
-                self.writer = writer
-                self._writer_path = self._nodes.path(self.nodeid)
-                self._nodes.table.change_flags(self.nodeid, add=FLAG_DIRTY)
-            else:  # somebody else's handle opened the same file a moment ago
-                self._env.errands.run(writer.close())
-        opened = self._decide(writing=writer is not None, keep=True)
-        self._nodes.table.opened(
-            self.nodeid, self.io_mode, self.backing_id, writer=writer is not None
-        )
-        return opened
+            self.writing.adopt(writer)
+        return self._admit(writing=writer is not None, keep=True)
 
     async def leave(self, *, writing: bool) -> None:
         """One handle less; the last one that writes completes the file."""
         if writing and self.writers:
             self.writers -= 1
-        if self.writers == 0 and self.writer is not None:
+        if self.writers == 0 and self.writing.writer is not None:
             async with self.lock:
                 if self.writers == 0:
-                    await self._complete_or_abort()
+                    await self.writing.complete_or_abort()
         self.opens = max(self.opens - 1, 0)
-        last = self.opens == 0
-        if last:
-            await self._forget_content()
-        self._nodes.table.closed(self.nodeid, writer=writing)
-        if last:
-            self._unused(self)
-
-    async def _forget_content(self) -> None:
-        """After the last close: mode, backing file and reader go, an orphan is removed."""
-        self.retire_reader()
-        self._env.passthrough.close(self.backing_id)
-        self.backing_id = 0
-        self.backing_version = None
-        self.io_mode = IO_NONE
+        if self.opens:
+            self._nodes.table.closed(self.nodeid, writer=writing)
+            return
+        self._env.passthrough.close(self._backing_id)
+        self._backing_id, self._backing_version = 0, None
+        self._io_mode = IO_NONE
+        shared = self.reading.shared
+        if shared is not None and not shared.reader.from_cache:
+            self.reading.retire()  # the next open may find it cached
         if self._nodes.is_orphan(self.nodeid):
+            self.reading.retire()
             await self._env.orphans.remove(self.nodeid)
+        if not self.opens:
+            self._unused(self)
+        self._nodes.table.closed(self.nodeid, writer=writing)
 
     async def _revalidate(self, *, writing: bool, reading: bool) -> bool:
         """Look at the file anew (close-to-open). Whether the kernel's pages are still right."""
         if writing and self._env.files.read_only(self._nodes.path(self.nodeid)):
             raise ReadOnly("the path is read-only")
-        if self.writer is not None or not reading:
+        side = self.reading
+        if self.writing.writer is not None or not reading:
             return True
-        if writing:  # the reader is opened when it is needed
-            status = await self._nodes.at(self.nodeid, self._env.files.status)
-            version = self._check(status)
-            if self._shared is not None and self._shared.version != version:
-                self.retire_reader()
+        known = side.known()
+        if side.shared is not None or writing:
+            version = await side.look()
+            if side.shared is None and not writing:
+                version = (await side.renew()).version
         else:
-            version = (await self._renew_reader()).version
-        known, self.told = self.told or self._told_before(), version
-        if known is not None and known != version:
+            version = (await side.renew()).version
+        if known == version:
+            return True
+        side.tell(version)
+        if known is not None:
             await self._env.attributes_changed(self.nodeid)
-        return known == version
+        return False
 
-    def _told_before(self) -> Version | None:
-        node = self._nodes.table.get(self.nodeid)
-        return (node.mtime, node.length) if node.mtime or node.length else None
-
-    def _check(self, status: FileStatus) -> Version:
-        if not self._nodes.is_same(self.nodeid, status):
-            raise Stale(f"another file took the place of node {self.nodeid}")
-        return (status.mtime, status.len)
+    def _admit(self, *, writing: bool, keep: bool) -> Opened:
+        opened = self._decide(writing=writing, keep=keep)
+        self._nodes.table.opened(self.nodeid, self._io_mode, self._backing_id, writer=writing)
+        return opened
 
     def _decide(self, *, writing: bool, keep: bool) -> Opened:
         settings = self._env.settings
-        if self.io_mode == IO_NONE:
-            self.io_mode = IO_CACHED
-            if not writing and self._may_pass_through():
-                assert self._shared is not None and self._shared.fd is not None
-                self.backing_id = self._env.passthrough.open(self._shared.fd)
-                if self.backing_id:
-                    self.io_mode = IO_PASSTHROUGH
-                    self.backing_version = self._shared.version
-        if self.io_mode == IO_PASSTHROUGH:
-            current = self._shared.version if self._shared is not None else None
-            fresh = not writing and self.writer is None and current == self.backing_version
+        shared = self.reading.shared
+        if self._io_mode == IO_NONE:
+            self._io_mode = IO_CACHED
+            if shared is not None and not writing and self._may_pass_through(shared):
+                self._backing_id = self._env.passthrough.open(shared.fd or 0)
+                if self._backing_id:
+                    self._io_mode = IO_PASSTHROUGH
+                    self._backing_version = shared.version
+        if self._io_mode == IO_PASSTHROUGH:
+            current = shared.version if shared is not None else None
+            idle = not writing and self.writing.writer is None
+            fresh = idle and current == self._backing_version
             flags = c.FOPEN_PASSTHROUGH | (0 if fresh else c.FOPEN_DIRECT_IO)
         elif settings.direct_io or (settings.direct_on_stale and not keep):
             flags = c.FOPEN_DIRECT_IO
@@ -193,18 +163,19 @@ class OpenFile:
             flags |= c.FOPEN_NOFLUSH
         if settings.non_seekable:
             flags |= c.FOPEN_NONSEEKABLE
-        return Opened(flags, self.backing_id)
+        return Opened(flags, self._backing_id)
 
-    def _may_pass_through(self) -> bool:
+    def _may_pass_through(self, shared: SharedReader) -> bool:
         env = self._env
-        shared = self._shared
-        if not env.passthrough.possible or shared is None or shared.fd is None:
+        if not env.passthrough.possible or shared.fd is None or shared.length == 0:
             return False
-        if shared.length == 0 or self.writer is not None or self.writers:
+        if self.writing.writer is not None or self.writers:
             return False
         if env.settings.read_path == "passthrough" or env.settings.read_only:
             return True
         if env.files.read_only(self._nodes.path(self.nodeid)):
+            return True
+        if shared.length >= LARGE_FILE and shared.reader.status.is_complete:
             return True
         return env.clock.now_ms() - shared.version[0] >= SETTLE_MS
 
@@ -212,220 +183,79 @@ class OpenFile:
 
     def slice_now(self, offset: int, size: int) -> FileSlice | None:
         """The bytes as a piece of a local file, if nothing needs to be waited for."""
-        shared = self._shared
-        if shared is None or shared.fd is None or self.writer is not None:
+        if self.writing.writer is not None:
             return None
-        if offset + size > shared.length:
-            if self.told is not None and self.told != shared.version:
-                return None
-            size = max(shared.length - offset, 0)
-        return FileSlice(shared.fd, offset, size)
+        return self.reading.slice_now(offset, size)
 
     async def read(self, offset: int, size: int) -> Data | FileSlice:
         """The bytes, less than ``size`` only at the end of the file."""
-        if self.writer is not None:
+        if self.writing.writer is not None:
             async with self.lock:
-                if self.writer is not None:
-                    return await self.writer.read(offset, size)
-        shared = self._shared
-        behind = shared is not None and self.told is not None and self.told != shared.version
-        if shared is None or (behind and offset + size > shared.length):
+                if self.writing.writer is not None:
+                    return await self.writing.writer.read(offset, size)
+        side = self.reading
+        shared = side.shared
+        if shared is None or side.is_behind(offset, size):
             async with self.lock:
-                shared = await self._renew_reader() if self._shared is shared else self._shared
-                assert shared is not None
+                if side.shared is None or side.shared is shared:
+                    shared = await side.renew()
+                else:
+                    shared = side.shared
         try:
-            return await self._read_shared(shared, offset, size)
+            return await side.read(shared, offset, size)
         except CurvineError as error:
             async with self.lock:
-                renewed = await self._renew_reader()
+                renewed = await side.renew()
             if renewed is shared:
                 raise
             _log.info("node %d is read from its new content after: %s", self.nodeid, error)
-            return await self._read_shared(renewed, offset, size)
-
-    async def _read_shared(self, shared: SharedReader, offset: int, size: int) -> Data | FileSlice:
-        size = min(size, shared.length - offset)
-        if size <= 0:
-            return b""
-        if shared.fd is not None and not shared.retired:
-            return FileSlice(shared.fd, offset, size)
-        shared.users += 1
-        try:
-            return await shared.reader.read(offset, size)
-        finally:
-            shared.users -= 1
-            self._close_if_unused(shared)
-
-    async def _renew_reader(self) -> SharedReader:
-        """Open the file anew; the reader in use stays if the content is the same."""
-        files = self._env.files
-        reader = await self._nodes.at(self.nodeid, files.open_read)
-        try:
-            self._check(reader.status)
-        except Stale:
-            await reader.close()
-            raise
-        current = self._shared
-        if current is not None and current.version == (reader.status.mtime, reader.length):
-            await reader.close()
-            return current
-        self.retire_reader()
-        self._shared = SharedReader(reader, await reader.local_fd())
-        return self._shared
-
-    def retire_reader(self) -> None:
-        """The content has changed, or nobody reads any more."""
-        shared, self._shared = self._shared, None
-        if shared is not None:
-            shared.retired = True
-            self._close_if_unused(shared)
-
-    def pin(self, fd: int) -> SharedReader | None:
-        """Keep the reader of ``fd`` open while a thread uses it; give it to :meth:`unpin`."""
-        shared = self._shared
-        if shared is None or shared.fd != fd:
-            return None
-        shared.users += 1
-        return shared
-
-    def unpin(self, shared: SharedReader) -> None:
-        shared.users -= 1
-        self._close_if_unused(shared)
-
-    def _close_if_unused(self, shared: SharedReader) -> None:
-        if shared.retired and shared.users == 0:
-            self._env.errands.run(shared.reader.close())
+            return await side.read(renewed, offset, size)
 
     # -- writing
 
     def override(self) -> Override | None:
         """Size and mtime that the master does not know yet."""
-        if self.writer is None:
-            return None
-        return Override(self.writer.length, self.wrote_ms)
+        return self.writing.override()
 
     async def write(self, offset: int, data: Data, *, append: bool, req_id: int) -> None:
         """Return when the bytes are outside this process."""
         async with self.lock:
-            writer = await self._ensure_writer(req_id)
-            if append:
-                offset = writer.length
-            if offset + len(data) > MAX_FILE_SIZE:
-                raise Refused(errno.EFBIG)
-            await writer.write(offset, data)
-            self._wrote(writer)
+            await self.writing.write(offset, data, append=append, req_id=req_id)
 
     async def truncate(self, length: int, *, req_id: int) -> None:
         """Set the length through the writer."""
         async with self.lock:
-            writer = await self._ensure_writer(req_id, truncate=length == 0)
-            if writer.length != length:
-                await writer.truncate(length)
-            self._wrote(writer)
+            await self.writing.truncate(length, req_id=req_id)
 
     async def allocate(self, length: int, *, req_id: int) -> None:
         """Make the file at least ``length`` bytes long."""
         async with self.lock:
-            writer = await self._ensure_writer(req_id)
-            if writer.length < length:
-                await writer.truncate(length)
-                self._wrote(writer)
-
-    def _wrote(self, writer: Writer) -> None:
-        self.wrote_ms = self._env.clock.now_ms()
-        self._times = None
-        self._nodes.table.set_cookie(self.nodeid, writer.length)
-        if self._shared is not None:
-            self.retire_reader()
-
-    async def _ensure_writer(self, req_id: int, *, truncate: bool = False) -> Writer:
-        path = self._nodes.path(self.nodeid)
-        if self.writer is not None and self._writer_path != path:
-            await self._complete()  # a directory above was renamed: the writer goes by path
-        if self.writer is None:
-            files = self._env.files
-
-            async def open_at(path: str) -> Writer:
-                self._writer_path = path
-                if truncate:
-                    return await files.create(path, truncate=True, req_id=req_id)
-                return await files.open_write(path, req_id=req_id)
-
-            self.writer = await self._nodes.at(self.nodeid, open_at)
-            self.wrote_ms = 0
-            self._nodes.table.change_flags(self.nodeid, add=FLAG_DIRTY)
-        return self.writer
+            await self.writing.allocate(length, req_id=req_id)
 
     async def flush(self, *, sync: bool = False, closing: bool = False) -> None:
         """Publish what was written. ``closing``: a descriptor is being closed; when it is the only
         one that writes, the file is completed at once, so that close(2) gives its final times."""
         async with self.lock:
-            writer = self.writer
-            if writer is None:
-                return
-            if closing and self.writers == 1 and writer.dirty:
-                await self._complete()
-            elif sync or writer.dirty:
-                await writer.flush(sync)
+            await self.writing.flush(sync=sync, complete=closing and self.writers == 1)
 
     async def set_times(self, opts: SetAttr) -> None:
         """The user sets times: what is dirty goes out first, and the close keeps these times."""
-        await self.flush()
-        if self.writer is not None:
-            self._times = SetAttr(atime=opts.atime, mtime=opts.mtime)
-            self.wrote_ms = 0
+        async with self.lock:
+            await self.writing.flush(sync=False, complete=False)
+            self.writing.keep_times(opts)
 
     async def complete(self) -> None:
         """End writing for now (before the file gets another path); a later write begins anew."""
-        if self.writer is not None:
+        if self.writing.writer is not None:
             async with self.lock:
-                await self._complete()
+                await self.writing.complete()
 
-    async def _complete(self) -> None:
-        if self.writer is None:
-            return
-        times = self._times
-        if times is None and self.wrote_ms:
-            times = SetAttr(mtime=self.wrote_ms)
-        await self.writer.close(times)
-        self._writer_gone()
+    async def take_over(self, unpublished: int, req_id: int) -> None:
+        """After a crash of the server: go on with the writer that died with it."""
+        async with self.lock:
+            await self.writing.take_over(unpublished, req_id)
 
-    def _writer_gone(self) -> None:
-        self.writer = None
-        self._times = None
-        self.wrote_ms = 0
-        self.retire_reader()
-        self._nodes.table.change_flags(self.nodeid, remove=FLAG_DIRTY)
-
-    async def _complete_or_abort(self) -> None:
-        writer = self.writer
-        try:
-            await self._complete()
-        except CurvineError as error:
-            # Nobody waits for the answer of a RELEASE: the log is all that is left.
-            _log.error("%s could not be completed: %s", self._writer_path, error)
-            if writer is not None:
-                self._writer_gone()
-                await writer.abort()
-
-    async def clear_set_ids(self, clear: int, req_id: int) -> None:
-        """A write by somebody without rights takes setuid and setgid away (``clear``: of mode)."""
-        if self._suid_cleared:
-            return
-        files = self._env.files
-        status = await self._nodes.at(self.nodeid, files.status)
-        mode = without_set_ids(status.mode)
-        if mode & clear != status.mode & clear:
-            opts = SetAttr(mode=mode)
-            await self._nodes.at(self.nodeid, lambda p: files.set_attr(p, opts, req_id=req_id))
-        self._suid_cleared = True
-
-    def mode_changed(self) -> None:
-        """The mode was set: the next write looks at it again."""
-        self._suid_cleared = False
-
-
-def without_set_ids(mode: int) -> int:
-    """``mode`` without setuid, and without setgid where the group may execute."""
-    mode &= ~0o4000
-    return mode & ~0o2000 if mode & 0o010 else mode
+    async def clear_set_ids(self, req_id: int) -> None:
+        """A change by somebody without rights takes setuid and setgid away."""
+        async with self.lock:
+            await self.writing.clear_set_ids(req_id)

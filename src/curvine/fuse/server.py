@@ -12,24 +12,26 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
-from collections.abc import Sequence
+import uuid
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import msgspec
 import uvloop
 
-from curvine.client.cluster import ClusterClient
-from curvine.client.unified import UnifiedFileSystem
+from curvine.client.stats import show_clients
 from curvine.clock import SystemClock
-from curvine.config.schema import ClusterConf, LogConf
-from curvine.errors import CurvineError, NotADirectory, NotFound
+from curvine.config.schema import ClusterConf, FuseConf, LogConf
+from curvine.errors import CurvineError, NoMaster, NotADirectory, NotFound
 from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import notifications
 from curvine.fuse.abi.negotiation import DEFAULT_FLAGS, Negotiated
 from curvine.fuse.attrs import Owners
 from curvine.fuse.contract import FileSystem
-from curvine.fuse.emptyfs import EmptyFileSystem
 from curvine.fuse.handles import Handles
 from curvine.fuse.launch import SupervisorLink
 from curvine.fuse.mount import MS_RDONLY
@@ -37,18 +39,25 @@ from curvine.fuse.noderecords import ROOT
 from curvine.fuse.nodes import Nodes
 from curvine.fuse.nodetable import NodeTable
 from curvine.fuse.orphans import Orphans, host_process, session_name
+from curvine.fuse.pages import MountPages
 from curvine.fuse.passthrough import Passthrough
+from curvine.fuse.places import Shown, open_files
 from curvine.fuse.session import DeviceLoop, Session
 from curvine.fuse.settings import Settings, settings_of
 from curvine.fuse.surroundings import Errands, Surroundings
 from curvine.fuse.volume import Volume
+from curvine.httpd.server import HttpServer
 from curvine.model.inode import FileStatus
 from curvine.telemetry.logs import setup
+from curvine.telemetry.metrics import Registry
 
 _log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 15.0  # the supervisor waits 20 s before it kills
+START_SECONDS = 60.0  # the first start gives up then; a mount that exists waits for ever
+_SAY_SECONDS = 5.0
 DEFAULT_READ_AHEAD_KB = 1024  # a cold sequential read then asks for whole megabytes
+_DESCRIPTORS = 16_384
 _GC_THRESHOLD = 50_000  # allocations between collections: requests make no cycles
 
 
@@ -57,12 +66,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     link = SupervisorLink.from_argv(sys.argv if argv is None else argv)
     conf = msgspec.convert(link.launch.conf, ClusterConf)
     _set_up_log(conf.fuse.log, debug=conf.fuse.debug)
+    _raise_limits()
     try:
         uvloop.run(_serve(link, conf))
     except CurvineError as error:
         link.failed(str(error))
         return 1
     return 0
+
+
+def _raise_limits() -> None:
+    """As many descriptors as we may have: each file that is read locally holds one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = min(hard, _DESCRIPTORS) if hard != resource.RLIM_INFINITY else _DESCRIPTORS
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _set_up_log(conf: LogConf, *, debug: bool) -> None:
@@ -74,26 +91,27 @@ def _set_up_log(conf: LogConf, *, debug: bool) -> None:
 
 
 async def _serve(link: SupervisorLink, conf: ClusterConf) -> None:
-    if not conf.fuse.fs_path:
-        await _mount(link, conf, EmptyFileSystem())
-        return
-    async with ClusterClient(conf, component="fuse") as cluster:
-        files = UnifiedFileSystem(cluster)
-        try:
-            await _mount(link, conf, files)
-        finally:
-            await files.close()
+    # Every server of a mount is the same client: what one has open the next may complete.
+    name = str(uuid.UUID(bytes=NodeTable(link.launch.table_fd).secret))
+    async with AsyncExitStack() as stack:
+        await _mount(link, conf, await open_files(stack, conf, name))
 
 
-async def _mount(link: SupervisorLink, conf: ClusterConf, files: FileSystem) -> None:
+async def _mount(link: SupervisorLink, conf: ClusterConf, shown: Shown) -> None:
     launch = link.launch
     read_only = conf.fuse.readonly or bool(launch.mount.flags & MS_RDONLY)
-    settings = settings_of(conf.fuse, root=conf.fuse.fs_path or "/", read_only=read_only)
-    root = await _root_directory(files, settings, patient=launch.restarts > 0)
+    settings = settings_of(conf.fuse, root=shown.root, read_only=read_only)
+    looking = _root_directory(shown.files, settings, patient=launch.restarts > 0)
+    root = await (looking if launch.restarts else _with_patience(looking, conf))
+    # Decided once: the kernel remembers for the life of the mount that OPEN is not needed.
+    undecided = settings.read_path == "auto" and read_only and not launch.restarts
+    if undecided and shown.parts and not await shown.may_be_local():
+        settings = replace(settings, read_path="no_open")
+        _log.info("no byte shown is on this node: files are opened without asking the cluster")
     wanted = _wanted(conf, settings)
     read_ahead = conf.fuse.max_readahead_kb or DEFAULT_READ_AHEAD_KB
     agreed = await asyncio.to_thread(link.ready, read_ahead_kb=read_ahead, **wanted)
-    volume = _volume(link, settings, files, root, agreed)
+    volume = _volume(link, settings, shown.files, root, agreed)
     session = Session(volume)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -103,19 +121,54 @@ async def _mount(link: SupervisorLink, conf: ClusterConf, files: FileSystem) -> 
     loop.add_reader(link.fileno(), ended.set)
     devices = DeviceLoop(session, volume, launch.device_fds, agreed.max_write, ended.set)
     if launch.restarts:
-        _log.info("taking over %d open files", volume.handles.restore())
+        count = await volume.handles.restore(volume.takeover_id)
+        _log.info("taking over %d open files", count)
     else:
         volume.env.errands.run(volume.env.orphans.sweep())
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
     devices.start()
+    http = await _pages(conf.fuse, session, volume, shown, launch.restarts)
     await ended.wait()
     loop.remove_reader(link.fileno())
     devices.stop()
     await session.drain(DRAIN_SECONDS)
     await volume.env.orphans.end()
+    await http.close()
     devices.close()
+
+
+async def _pages(
+    conf: FuseConf, session: Session, volume: Volume, shown: Shown, restarts: int
+) -> HttpServer:
+    clients = {id(files.cluster): files.cluster for files, _ in shown.parts}.values()
+
+    def show(registry: Registry) -> None:
+        show_clients(registry, [(client.streams.stats, client.pool.idle) for client in clients])
+
+    pages = MountPages(session, volume, restarts, show)
+    http = HttpServer(pages.routes(metrics=conf.metrics_enabled), name="fuse")
+    await http.start(conf.bind_host, conf.web_port)
+    return http
+
+
+async def _with_patience(
+    looking: Coroutine[None, None, FileStatus], conf: ClusterConf
+) -> FileStatus:
+    """Wait for the first answer of the cluster, saying so meanwhile; NoMaster when none comes."""
+    masters = ", ".join(f"{host}:{port}" for host, port in conf.client_master_addrs())
+    task = asyncio.ensure_future(looking)
+    for _ in range(round(START_SECONDS / _SAY_SECONDS)):
+        done, _ = await asyncio.wait({task}, timeout=_SAY_SECONDS)
+        if done:
+            return task.result()
+        _log.warning("still waiting for a master at %s", masters)
+    task.cancel()
+    raise NoMaster(
+        f"no master answered within {START_SECONDS:.0f} s; asked {masters}. "
+        "Check master-endpoints, and that a master runs there and can be reached from here"
+    )
 
 
 async def _root_directory(files: FileSystem, settings: Settings, *, patient: bool) -> FileStatus:

@@ -20,6 +20,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 from typing import Any
 
 from curvine.errors import ProtocolViolation
@@ -28,9 +29,10 @@ from curvine.fuse.abi import replies
 from curvine.fuse.abi.opcodes import Opcode
 from curvine.fuse.abi.requests import Request, decode
 from curvine.fuse.device import SplicePipe
-from curvine.fuse.openfile import FileSlice, OpenFile, SharedReader
 from curvine.fuse.ops.table import HANDLERS, REFUSALS
+from curvine.fuse.reading import FileSlice, ReadSide, SharedReader
 from curvine.fuse.refusals import errno_of
+from curvine.fuse.requeststats import RequestStats
 from curvine.fuse.volume import Reply, Volume
 from curvine.rpc.step import Suspended, finish, is_coroutine, step
 
@@ -71,6 +73,7 @@ class Session:
         self._volume = volume
         self._running: dict[int, tuple[Request, asyncio.Task[None]]] = {}
         self.served = 0
+        self.stats = RequestStats()
 
     @property
     def in_flight(self) -> int:
@@ -85,31 +88,43 @@ class Session:
         if request.opcode == Opcode.INTERRUPT:
             self._interrupt(request.body.unique)
             return None
+        started = perf_counter()
         handler = HANDLERS.get(request.opcode)
         if handler is None:
             if request.operation is None or request.operation.replies:
                 number = REFUSALS.get(request.opcode, errno.ENOSYS)
-                reply(request, replies.error(request.unique, number))
+                self._answer(request, replies.error(request.unique, number), reply, started)
             return None
         try:
             result: Any = handler(self._volume, request)
             if is_coroutine(result):
                 result = step(result)
         except Exception as error:
-            reply(request, replies.error(request.unique, errno_of(error, request)))
-            return None
+            result = replies.error(request.unique, errno_of(error, request))
         if isinstance(result, Suspended):
-            task = asyncio.get_running_loop().create_task(self._finish(request, result, reply))
+            work = self._finish(request, result, reply, started)
+            task = asyncio.get_running_loop().create_task(work)
             self._running[request.unique] = (request, task)
             return task
-        reply(request, result)
+        self._answer(request, result, reply, started)
         return None
+
+    def _answer(
+        self,
+        request: Request,
+        result: Reply,
+        reply: Callable[[Request, Reply], None],
+        started: float,
+    ) -> None:
+        reply(request, result)
+        self.stats.add(request, result, started)
 
     async def _finish(
         self,
         request: Request,
         suspended: Suspended[Reply],
         reply: Callable[[Request, Reply], None],
+        started: float,
     ) -> None:
         try:
             result = await finish(suspended)
@@ -119,7 +134,7 @@ class Session:
             result = replies.error(request.unique, errno_of(error, request))
         finally:
             self._running.pop(request.unique, None)
-        reply(request, result)
+        self._answer(request, result, reply, started)
 
     def _interrupt(self, unique: int) -> None:
         if unique in self._running:
@@ -263,19 +278,20 @@ class DeviceLoop:
     def _send_slice(self, fd: int, request: Request, piece: FileSlice) -> None:
         if not _in_page_cache(piece):
             file = self._volume.handles.find(request.nodeid)
-            pinned = file.pin(piece.fd) if file is not None else None
+            pinned = file.reading.pin(piece.fd) if file is not None else None
             if file is not None and pinned is not None:
+                side = file.reading
                 work = self._loop.run_in_executor(
                     self._threads, _copy_reply, fd, request.unique, piece
                 )
-                work.add_done_callback(lambda done: self._copied(done, file, pinned))
+                work.add_done_callback(lambda done: self._copied(done, side, pinned))
                 return
         if self._pipe is None or not self._pipe.reply(fd, request.unique, *piece):
             _copy_reply(fd, request.unique, piece)
 
     @staticmethod
-    def _copied(done: asyncio.Future[None], file: OpenFile, pinned: SharedReader) -> None:
-        file.unpin(pinned)
+    def _copied(done: asyncio.Future[None], side: ReadSide, pinned: SharedReader) -> None:
+        side.unpin(pinned)
         error = None if done.cancelled() else done.exception()
         if error is not None and not (isinstance(error, OSError) and error.errno in _GONE):
             _log.warning("a read could not be answered: %s", error)

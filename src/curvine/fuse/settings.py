@@ -12,6 +12,8 @@ AUTO_READ_ONLY_TIMEOUT_MS = 10_000  # nobody writes through this mount, and data
 # A file that was changed less than this ago on a writable mount is read through the page cache, not
 # by passthrough: who still appends to it is then seen by readers that have it open (tail -f).
 SETTLE_MS = 5000
+# From this many bytes on speed counts for more: a complete file passes through at once.
+LARGE_FILE = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from curvine.fuse.abi.requests import Request
 from curvine.fuse.attrs import DIRECTORY_SIZE, Owners, attributes, mode_of
 from curvine.fuse.handles import Handles
 from curvine.fuse.nodes import Nodes
-from curvine.fuse.openfile import FileSlice
+from curvine.fuse.reading import FileSlice
 from curvine.fuse.refusals import Refused, Stale
 from curvine.fuse.surroundings import Surroundings
 from curvine.model.inode import FileStatus
@@ -46,6 +46,12 @@ class Volume:
         digest = hashlib.blake2b(text, key=self._secret, digest_size=8).digest()
         return (int.from_bytes(digest, "little") & (_SIGN - 1)) - _SIGN
 
+    def takeover_id(self, nodeid: int) -> int:
+        """The id of the change by which a restarted server opens a file for writing again."""
+        text = b"takeover %d %d" % (nodeid, time.time_ns())
+        digest = hashlib.blake2b(text, key=self._secret, digest_size=8).digest()
+        return (int.from_bytes(digest, "little") & (_SIGN - 1)) - _SIGN
+
     # -- attributes
 
     async def status(self, nodeid: int) -> FileStatus:
@@ -69,7 +75,7 @@ class Volume:
             nodes.table.remember(nodeid, status.len, status.mtime)
             return attributes(status, inode, self.owners)
         override = file.override()
-        file.told = (status.mtime, status.len)
+        file.reading.tell((status.mtime, status.len))
         nodes.table.remember(nodeid, status.len, status.mtime)
         links = status.nlink - 1 if nodes.is_orphan(nodeid) else None
         return attributes(status, inode, self.owners, override=override, nlink=links)

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from curvine.client.cluster import ClusterClient
-from curvine.config.load import load
+from curvine.config.load import auth_environment, load
 from curvine.config.schema import ClusterConf
 from curvine.errors import ConfigError, CurvineError, TimedOut
 from curvine.local import processes
@@ -105,7 +105,7 @@ class Cluster:
 
     def conf(self) -> ClusterConf:
         """The configuration in the directory."""
-        return load(str(self.home.conf), env={}).conf
+        return load(str(self.home.conf), env=auth_environment(os.environ)).conf
 
     def dead(self) -> Record | None:
         """A recorded process that is not running any more."""
@@ -157,7 +157,7 @@ class Cluster:
     def _workers_live(self) -> bool:
         conf = load(
             str(self.home.conf),
-            env={},
+            env=auth_environment(os.environ),
             overrides={
                 "client.rpc_retry_max_duration_ms": 200,
                 "client.conn_timeout_ms": 1000,

@@ -8,8 +8,10 @@ duration. Durations are seconds of the loop's own time and of waiting, not of th
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -27,6 +29,7 @@ from curvine.wire.frame import Frame
 _log = logging.getLogger(__name__)
 
 Answer = bytes | Awaitable[bytes]  # a reply's header
+OnMedium = Callable[[bytes], "asyncio.Future[bytes] | None"]
 Call = Callable[[Services, Any, int], Answer]  # services, decoded request, request id
 StreamCall = Callable[[Services, Any, ServerConnection, Frame], Answer]
 
@@ -95,44 +98,52 @@ def _unary(row: Row, services: Services) -> Handler:
     stats = services.metrics.for_code(row.code, code_name(row.code))
     parse = _parser(row.request)
     call = row.call
-    before_answer = services.namespace.before_answer if row.mutates else None
+    on_medium = services.namespace.answer_after_sync if row.mutates else None
 
     def handle(connection: ServerConnection, frame: Frame) -> Answer:
         start = perf_counter()
         try:
             if not services.is_active:
                 services.require_active(frame.code, connection.peer)
-            request = parse(frame.header)
-            answer = call(services, request, frame.req_id)
-            wait = before_answer() if before_answer is not None else None
-            if wait is not None or not isinstance(answer, bytes):
-                start, begun = 0.0, start
-                return _finish(answer, wait, stats, begun)
-        except CurvineError:
-            stats.errors += 1
+            answer = call(services, parse(frame.header), frame.req_id)
+        except BaseException as error:
+            if isinstance(error, CurvineError):
+                stats.errors += 1
+            stats.add(perf_counter() - start)
             raise
-        finally:
-            if start:
-                stats.add(perf_counter() - start)
+        if type(answer) is not bytes:
+            return _finish(answer, on_medium, stats, start)
+        if on_medium is not None:
+            synced = on_medium(answer)
+            if synced is not None:
+                synced.add_done_callback(partial(_synced, stats, start))
+                return synced
+        stats.add(perf_counter() - start)
         return answer
 
     return handle
 
 
+def _synced(stats: CallStats, start: float, done: asyncio.Future[bytes]) -> None:
+    if done.cancelled() or done.exception() is not None:
+        stats.errors += 1
+    stats.add(perf_counter() - start)
+
+
 async def _finish(
-    answer: Answer, wait: Awaitable[None] | None, stats: CallStats, start: float
+    answer: Answer, on_medium: OnMedium | None, stats: CallStats, start: float
 ) -> bytes:
     try:
-        if not isinstance(answer, bytes):
-            answer = await answer
-        if wait is not None:
-            await wait
+        header = answer if isinstance(answer, bytes) else await answer
+        synced = on_medium(header) if on_medium is not None else None
+        if synced is not None:
+            await synced
     except CurvineError:
         stats.errors += 1
         raise
     finally:
         stats.add(perf_counter() - start)
-    return answer
+    return header
 
 
 def _stream(row: StreamRow, services: Services) -> Handler:

@@ -22,11 +22,12 @@ from msgspec.structs import replace
 from curvine.clock import Clock
 from curvine.config.schema import ClientConf, JobConf
 from curvine.errors import Common, CurvineError, JobNotFound
+from curvine.master.disclosure import told
 from curvine.master.load_plan import (
     PlannedFile,
     StatusOf,
+    files_of,
     for_file,
-    missing_files,
     resolve_options,
     resolve_source,
 )
@@ -38,7 +39,7 @@ from curvine.model.mount import MountInfo
 from curvine.model.worker import WorkerAddress, WorkerInfo
 from curvine.ufs.base import Ufs
 from curvine.wire.bincode import TaskLayout, encode_load_task
-from curvine.wire.codes import RpcCode
+from curvine.wire.codes import CAP_REFERENCES, RpcCode
 from curvine.wire.pb import job_pb2
 
 _log = logging.getLogger(__name__)
@@ -65,8 +66,8 @@ class _Task:
 
 class _Job:
     __slots__ = (
-        "ended_ms", "failure", "job", "last_news_ms", "remaining", "run", "runner", "state",
-        "tasks", "window",
+        "ended_ms", "failure", "job", "last_news_ms", "present_size", "remaining", "run", "runner",
+        "state", "tasks", "window",
     )  # fmt: skip
 
     def __init__(self, job: LoadJob, run: int) -> None:
@@ -77,15 +78,17 @@ class _Job:
         self.ended_ms = 0
         self.last_news_ms = job.create_time  # of a worker taking or reporting a task
         self.remaining = 0  # tasks that have not completed
+        self.present_size = 0  # bytes that were cached already
         self.tasks: dict[str, _Task] = {}
         self.runner: asyncio.Task[None] | None = None
         self.window = asyncio.Semaphore(DISPATCH_WINDOW)
 
     def status(self, now_ms: int) -> JobStatus:
+        tasks = self.tasks.values()
         progress = TaskProgress(
             state=self.state,
-            loaded_size=sum(task.progress.loaded_size for task in self.tasks.values()),
-            total_size=sum(task.progress.total_size for task in self.tasks.values()),
+            loaded_size=self.present_size + sum(t.progress.loaded_size for t in tasks),
+            total_size=self.present_size + sum(t.progress.total_size for t in tasks),
             update_time=self.ended_ms or now_ms,
             message=self.failure,
         )
@@ -123,6 +126,11 @@ class LoadJobs:
         self._ended: deque[_Job] = deque()
         self._planners = asyncio.Semaphore(conf.master_max_concurrent_load_jobs)
         self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def active(self) -> int:
+        """Jobs that have not ended."""
+        return self._active
 
     # -- calls of clients and workers ------------------------------------------------------------
 
@@ -242,7 +250,10 @@ class LoadJobs:
         ufs = self._open_ufs(mount.ufs_path, mount.properties)
         planned: list[_Task] = []
         try:
-            async for file in missing_files(ufs, job.job, self._status_of, now):
+            async for file in files_of(ufs, job.job, self._status_of, now):
+                if file.present:
+                    job.present_size += file.length
+                    continue
                 if len(planned) >= self._conf.job_max_files:
                     raise Common(
                         f"{job.job.source_path} holds more than {self._conf.job_max_files} files"
@@ -273,7 +284,10 @@ class LoadJobs:
         while not job.state.ended and task.attempts < MAX_ATTEMPTS:
             task.attempts += 1
             try:
-                chosen = self._placement.choose(task.task.job.block_size, 1, "", tried)[0]
+                wanted = task.task.job
+                chosen = self._placement.choose(
+                    wanted.block_size, 1, "", tried, wanted.storage_type
+                )[0]
             except NoWorker as error:
                 if tried:
                     break
@@ -297,6 +311,9 @@ class LoadJobs:
 
     async def _submit(self, info: WorkerInfo, task: LoadTask) -> str | None:
         """Hand a task to a worker; the reason if it does not take it."""
+        component = info.component
+        ours = component is not None and CAP_REFERENCES in component.capabilities
+        task = replace(task, job=replace(task.job, mount=told(task.job.mount, ours)))
         request = job_pb2.SubmitTaskRequest(
             task_type=job_pb2.LOAD, task_command=encode_load_task(task, _layout(info))
         )

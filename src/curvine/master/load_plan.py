@@ -56,18 +56,19 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class PlannedFile(msgspec.Struct, frozen=True):
-    """A file to load."""
+    """A file of a load's source; ``present``: nothing is to be done for it."""
 
     uri: str
     path: str
     length: int
+    present: bool
 
 
 def resolve_source(
     command: LoadCommand, mounts: tuple[MountInfo, ...], status_of: StatusOf
 ) -> Source:
     """The place that a command means. Common where it names none, NotFound for a missing path."""
-    source = command.source_path
+    source = _without_end(command.source_path)
     if not source:
         raise Common("A load needs a source path")
     if "://" in source:
@@ -75,7 +76,7 @@ def resolve_source(
         if mount is None:
             raise Common(f"{source} is not under any mount")
         path = cv_path_of(mount, source)
-        if command.target_path and command.target_path != path:
+        if command.target_path and _without_end(command.target_path) != path:
             raise Common(f"{source} is mounted at {path}, it cannot go to {command.target_path}")
         return Source(mount, source, path)
     if command.target_path:
@@ -120,10 +121,10 @@ def for_file(job: LoadJob, length: int) -> LoadJob:
     return msgspec.structs.replace(job, block_size=size)
 
 
-async def missing_files(
+async def files_of(
     ufs: Ufs, job: LoadJob, status_of: StatusOf, now_ms: int
 ) -> AsyncIterator[PlannedFile]:
-    """Regular files at or below the job's source whose cached copy is not good already.
+    """Regular files at or below the job's source; present is one whose cached copy is good.
 
     NotFound when the source itself is missing; what vanishes while the tree is walked is left out.
     """
@@ -142,8 +143,8 @@ async def missing_files(
             pending.extend((f"{base}/{child.name}", child) for child in reversed(children))
         elif entry.file_type is FileType.FILE:
             path = cv_path_of(mount, uri)
-            if _wanted(job, entry, path, status_of, now_ms):
-                yield PlannedFile(uri, path, entry.len)
+            wanted = _wanted(job, entry, path, status_of, now_ms)
+            yield PlannedFile(uri, path, entry.len, present=not wanted)
 
 
 def _wanted(job: LoadJob, entry: UfsStatus, path: str, status_of: StatusOf, now_ms: int) -> bool:
@@ -160,6 +161,12 @@ def _wanted(job: LoadJob, entry: UfsStatus, path: str, status_of: StatusOf, now_
         valid_copy(cached, now_ms) and cached.len == entry.len and policy.ufs_mtime == entry.mtime
     )
     return not good
+
+
+def _without_end(source: str) -> str:
+    """A path or URI without trailing slashes: one source has one name, and so one job."""
+    scheme, mark, rest = source.rpartition("://")
+    return scheme + mark + (rest.rstrip("/") or rest[:1])
 
 
 def _ttl_action(command: LoadCommand, mount: MountInfo) -> TtlAction:

@@ -2,39 +2,26 @@
 """Counts and durations of requests, and the counters that clients report (code 60).
 
 One :class:`CallStats` per row of the RPC table; names follow control-plane specification 7.5.
-Durations are seconds here, buckets and exported sums microseconds.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from curvine.telemetry.metrics import Durations
 
-# Upper bounds in microseconds of operation_duration; one more bucket takes the rest.
-DURATION_BUCKETS_US = (10, 25, 50, 100, 250, 500, 1000, 5000, 10_000, 100_000, 1_000_000)
-_BOUNDS = tuple(bound / 1e6 for bound in DURATION_BUCKETS_US)
-MAX_REPORTED = 10_000  # distinct counters kept; a client inventing names must not fill the memory
+# A client that invents names must not fill the memory:
+MAX_REPORTED = 10_000  # distinct counters kept
+MAX_NAME = 1024  # characters of a name with its tags
 
 
-class CallStats:
-    """What happened to the calls of one RPC code."""
+class CallStats(Durations):
+    """What happened to the calls of one RPC code, errors included."""
 
-    __slots__ = ("buckets", "errors", "name", "seconds")
+    __slots__ = ("errors", "name")
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
         self.errors = 0
-        self.seconds = 0.0
-        self.buckets = [0] * (len(_BOUNDS) + 1)
-
-    @property
-    def calls(self) -> int:
-        """Calls answered, errors included."""
-        return sum(self.buckets)
-
-    def add(self, seconds: float) -> None:
-        """One call that took ``seconds``."""
-        self.seconds += seconds
-        self.buckets[bisect_left(_BOUNDS, seconds)] += 1
 
 
 class Metrics:
@@ -51,5 +38,7 @@ class Metrics:
     def report(self, name: str, tags: dict[str, str], value: float) -> None:
         """Add what a client counted. Gauges are added up as well, as Curvine does."""
         key = (name, tuple(sorted(tags.items())))
+        if len(name) + sum(len(tag) + len(text) for tag, text in key[1]) > MAX_NAME:
+            return
         if key in self.reported or len(self.reported) < MAX_REPORTED:
             self.reported[key] = self.reported.get(key, 0.0) + value

@@ -3,7 +3,8 @@
 
 A candidate is Live, not excluded, and has room for a whole block. A worker that takes space lazily
 (decision 25) needs room for the start of one only, and is a last resort when nobody has that much.
-The medium is not looked at: the worker picks the directory.
+Where a medium is asked for, workers that have room on it come first; when there is none, any worker
+does (the worker picks the directory). DISK, the default, stands for every medium.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Collection
 
 from curvine.errors import Common, ConfigError
 from curvine.master.workers import WorkerMap, fills_lazily
+from curvine.model.inode import StorageType
 from curvine.model.worker import WorkerInfo
 
 LAZY_ROOM = 64 << 20  # what a lazily filling worker should have free for a block of any size
@@ -47,7 +49,12 @@ class Placement:
         self._order, self._exact_fits = orders[policy]
 
     def choose(
-        self, block_size: int, replicas: int, client_host: str, exclude: Collection[int] = ()
+        self,
+        block_size: int,
+        replicas: int,
+        client_host: str,
+        exclude: Collection[int] = (),
+        medium: StorageType = StorageType.DISK,
     ) -> tuple[int, ...]:
         """Up to ``replicas`` worker ids, best first. NoWorker when there is none."""
         live = self._workers.live
@@ -63,6 +70,8 @@ class Placement:
         ordered = self._order(candidates, client_host)
         if not ordered:
             raise NoWorker("No available worker found: every candidate has weight 0")
+        if medium is not StorageType.DISK:
+            ordered.sort(key=lambda info: not _has_medium(info, medium, block_size))
         return tuple(info.address.worker_id for info in ordered[: max(replicas, 1)])
 
     def _has_room(self, info: WorkerInfo, block_size: int) -> bool:
@@ -97,6 +106,15 @@ class Placement:
             info.address.worker_id: self._rng.random() ** (1 / info.weight) for info in weighted
         }
         return sorted(weighted, key=lambda info: keys[info.address.worker_id], reverse=True)
+
+
+def _has_medium(info: WorkerInfo, medium: StorageType, block_size: int) -> bool:
+    """Whether a directory of that medium has room for the block, or for its start (as above)."""
+    needed = min(block_size, LAZY_ROOM) if fills_lazily(info) else block_size
+    return any(
+        row.storage_type is medium and not row.failed and row.available >= needed
+        for row in info.storages
+    )
 
 
 def _free_share(info: WorkerInfo) -> float:

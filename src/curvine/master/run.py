@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``curvine-master`` process: configuration in, a serving master, SIGTERM ends it cleanly.
 
-Prints ``curvine-master ready rpc=HOST:PORT`` on stdout once it serves. A start that cannot succeed
-prints one line ``ERROR: ...`` on stderr and exits with 1.
+Prints ``curvine-master ready rpc=HOST:PORT http=PORT`` on stdout once it serves (http=0: the status
+pages' port is taken). A start that cannot succeed prints one line ``ERROR: ...`` on stderr and
+exits with 1.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ from curvine.ufs.registry import open_ufs
 
 _log = logging.getLogger(__name__)
 
+SWITCH_INTERVAL = 0.0005  # seconds a thread that wants to run waits for one that does
 NAMESPACE_DIR = "namespace"  # in meta_dir
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until a signal comes; the exit code."""
+    # The thread that syncs the log must not wait 5 ms for a busy loop to let it report.
+    sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         loaded = _configuration(argv)
         return uvloop.run(_serve(loaded))
@@ -72,7 +76,7 @@ async def _serve(loaded: LoadedConf) -> int:
         try:
             gc.collect()
             gc.freeze()  # what start-up made stays; later collections need not look at it
-            print(f"curvine-master ready rpc={host}:{port}", flush=True)
+            print(f"curvine-master ready rpc={host}:{port} http={server.http_port}", flush=True)
             await stop.wait()
             _log.info("stopping")
         finally:
@@ -84,7 +88,7 @@ async def _serve(loaded: LoadedConf) -> int:
 
 def _open_namespace(conf: ClusterConf) -> Namespace:
     meta_dir = conf.master.meta_dir
-    os.makedirs(meta_dir, exist_ok=True)
+    os.makedirs(meta_dir, mode=0o700, exist_ok=True)  # mounts may hold credentials
     if conf.format_master:
         _log.warning("format_master is set, the metadata in %s are erased", meta_dir)
         shutil.rmtree(os.path.join(meta_dir, NAMESPACE_DIR), ignore_errors=True)

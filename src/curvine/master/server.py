@@ -8,12 +8,20 @@ import os
 
 from curvine.clock import Clock
 from curvine.config.schema import ClusterConf
+from curvine.config.tokens import AdminCheck
+from curvine.httpd.access import Access
+from curvine.httpd.server import HttpServer
 from curvine.master.chores import Chores
+from curvine.master.decommission import Decommission
 from curvine.master.dispatch import handlers, unknown
+from curvine.master.eviction import Eviction
 from curvine.master.jobs import LoadJobs, OpenUfs
 from curvine.master.locate import Locator
+from curvine.master.metric_values import MetricValues
 from curvine.master.metrics import Metrics
+from curvine.master.pages import Pages
 from curvine.master.placement import Placement
+from curvine.master.replication import Replication
 from curvine.master.reports import FullReports
 from curvine.master.services import Services
 from curvine.master.table import ROWS
@@ -22,7 +30,9 @@ from curvine.master.worker_calls import WorkerCalls
 from curvine.master.workers import Roster, WorkerMap
 from curvine.metadata.engine import Namespace
 from curvine.metadata.values import Limits
+from curvine.rpc.auth import Auth
 from curvine.rpc.server import RpcServer
+from curvine.telemetry.loop_probe import LoopProbe
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +56,8 @@ class MasterServer:
         )
         placement = Placement(workers, master.worker_policy)
         reports = FullReports(clock)
-        self._calls = WorkerCalls()
+        auth = Auth.of(conf, clock)
+        self._calls = WorkerCalls(auth)
         jobs = LoadJobs(
             conf.job,
             conf.client,
@@ -58,6 +69,9 @@ class MasterServer:
             namespace.status,
             open_ufs,
         )
+        replication = Replication(master, clock, namespace, workers, placement, self._calls)
+        decommission = Decommission(clock, namespace, workers, replication)
+        eviction = Eviction(master, clock, namespace, workers)
         self.services = Services(
             conf=conf,
             clock=clock,
@@ -69,7 +83,12 @@ class MasterServer:
             jobs=jobs,
             watch=WatchHub(lambda: namespace.epoch),
             metrics=Metrics(),
-            chores=Chores(master, namespace, workers, reports, jobs),
+            replication=replication,
+            decommission=decommission,
+            eviction=eviction,
+            chores=Chores(
+                master, namespace, workers, reports, jobs, replication, decommission, eviction
+            ),
             address=f"{master.hostname}:{master.rpc_port}",
         )
         self._stop_listening = namespace.add_listener(self.services.watch.publish)
@@ -78,18 +97,42 @@ class MasterServer:
             name="master",
             idle_timeout=master.io_timeout / 1000 if master.io_close_idle else None,
             on_unknown=unknown(self.services),
+            auth=auth,
         )
 
+        self._probe = LoopProbe()
+        self._http = self._pages(clock)
+
+    def _pages(self, clock: Clock) -> HttpServer:
+        master, services = self._conf.master, self.services
+        values = MetricValues(
+            services, self._probe, lambda: len(self._rpc.connections), services.upkeep_metrics
+        )
+        pages = Pages(services, services.decommission, values)
+        rule = AdminCheck.of(self._conf, clock)
+        names = (master.hostname, master.bind_host, os.uname().nodename)
+        access = Access(rule, names=names, hint=AdminCheck.HINT)
+        return HttpServer(pages.routes(), name="master", access=access)
+
+    @property
+    def http_port(self) -> int:
+        """Where the pages are; 0: the port could not be had."""
+        return self._http.port
+
     async def start(self) -> tuple[str, int]:
-        """Listen; (host, port) that it really is."""
+        """Listen; (host, port) that RPC really has."""
         host, port = await self._rpc.start(self._conf.master.bind_host, self._conf.master.rpc_port)
         self.services.address = f"{self._conf.master.hostname}:{port}"
         self.services.chores.start()
+        self._probe.start()
+        await self._http.start(self._conf.master.bind_host, self._conf.master.web_port)
         return host, port
 
     async def close(self) -> None:
         """Answer nobody any more; what was acknowledged is in the log."""
+        await self._http.close()
         await self._rpc.close()
+        self._probe.close()
         await self.services.chores.close()
         await self.services.jobs.close()
         self._calls.close()

@@ -3,20 +3,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from curvine.clock import Clock
 from curvine.config.schema import ClusterConf
 from curvine.errors import NotLeader
 from curvine.master.chores import Chores
+from curvine.master.decommission import Decommission
+from curvine.master.eviction import Eviction
 from curvine.master.jobs import LoadJobs
 from curvine.master.locate import Locator
 from curvine.master.metrics import Metrics
 from curvine.master.placement import Placement
+from curvine.master.replication import Replication
 from curvine.master.reports import FullReports
+from curvine.master.stat_replies import StatReplies
 from curvine.master.watch import WatchHub
 from curvine.master.workers import WorkerMap
 from curvine.metadata.engine import Namespace
+from curvine.model.block import CommitBlock
 from curvine.wire.codes import code_name
 
 
@@ -34,9 +40,39 @@ class Services:
     jobs: LoadJobs
     watch: WatchHub
     metrics: Metrics
+    replication: Replication
+    decommission: Decommission
+    eviction: Eviction
     chores: Chores
     address: str  # "host:port" that clients see
     is_active: bool = True  # whether this master may read and change the namespace
+    stat_replies: StatReplies = field(default_factory=StatReplies)
+
+    def committed(self, commits: Sequence[CommitBlock]) -> None:
+        """A client says which workers have written blocks; called before that is stored."""
+        self.reports.committed(commits)
+        self.replication.committed(commits)
+        self.decommission.committed(commits)
+
+    def upkeep_metrics(self) -> dict[str, float]:
+        """What the chores count, by the names of control-plane specification 7.5 and ours."""
+        copies, evicted = self.replication.totals, self.eviction.totals
+        buckets, expiring = self.chores.ttl_counts
+        return {
+            "replication_staging_number": len(self.replication.queue),
+            "replication_inflight_number": len(self.replication.jobs),
+            "replication_failure_count": copies.failures,
+            "replication_blocks_copied": copies.copied,
+            "replication_bytes_copied": copies.copied_bytes,
+            "replication_replicas_trimmed": copies.trimmed,
+            "eviction_lru_cache_size": len(self.eviction.recency),
+            "eviction_trigger_count": evicted.runs,
+            "eviction_files_deleted": evicted.files,
+            "eviction_bytes_freed": evicted.bytes,
+            "ttl_bucket_len": buckets,
+            "ttl_total_inodes": expiring,
+            "ttl_skipped_inodes": self.chores.ttl_skipped,
+        }
 
     def require_active(self, code: int, client_ip: str) -> None:
         """The role check, made before any request is looked at: NotLeader on a standby."""

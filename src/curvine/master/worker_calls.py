@@ -11,6 +11,7 @@ import asyncio
 
 from curvine.errors import ConnectionLost
 from curvine.model.worker import WorkerAddress
+from curvine.rpc.auth import Auth
 from curvine.rpc.client import RpcConnection, new_req_id
 
 CONNECT_TIMEOUT = 10.0
@@ -20,7 +21,8 @@ CALL_TIMEOUT = 30.0
 class WorkerCalls:
     """Connections by (address, port)."""
 
-    def __init__(self) -> None:
+    def __init__(self, auth: Auth | None = None) -> None:
+        self._auth = auth
         self._connections: dict[tuple[str, int], RpcConnection] = {}
         self._connecting: dict[tuple[str, int], asyncio.Lock] = {}
 
@@ -47,6 +49,6 @@ class WorkerCalls:
         async with self._connecting.setdefault(place, asyncio.Lock()):
             connection = self._connections.get(place)
             if connection is None or connection.closed:
-                connection = await RpcConnection.connect(*place, CONNECT_TIMEOUT)
+                connection = await RpcConnection.connect(*place, CONNECT_TIMEOUT, auth=self._auth)
                 self._connections[place] = connection
             return connection

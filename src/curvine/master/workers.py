@@ -11,6 +11,9 @@ Two things go beyond Curvine. The roster survives a restart of the master (``Ros
 reads resolve before the first heartbeat arrives; restored workers are blacklisted until they beat.
 And a worker that announces a restart stays readable (blacklisted) while it reports its blocks.
 
+Workers being decommissioned are told apart by a predicate that does not forget (``decommission``),
+so that neither a beat nor a restart nor silence makes them Live.
+
 Everything here is called from the loop only. Times are ms.
 """
 
@@ -18,6 +21,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
+from enum import IntEnum
 
 import msgspec
 
@@ -36,6 +41,15 @@ from curvine.wire.convert import fill_address
 from curvine.wire.pb import common_pb2
 
 REMEMBERED_GONE = 1000  # lost workers kept for the listing; the oldest go first
+
+
+class Standing(IntEnum):
+    """What a replica on a worker is worth."""
+
+    SERVING = 0  # counts
+    SILENT = 1  # counts for now: the worker may come back
+    DRAINING = 2  # can be read, does not count
+    ABSENT = 3  # neither
 
 
 class Roster:
@@ -71,6 +85,8 @@ class WorkerMap:
         self._blacklist_ms = blacklist_ms
         self._lost_ms = lost_ms
         self._roster = roster
+        self._started = clock.now_ms()
+        self._is_drained: Callable[[WorkerAddress], bool] = lambda _: False
         self._registered: dict[int, WorkerInfo] = {}
         self._gone: dict[int, WorkerInfo] = {}
         self._live: tuple[WorkerInfo, ...] | None = None
@@ -107,6 +123,24 @@ class WorkerMap:
         """Workers that readers may be sent to."""
         return tuple(self._registered.values())
 
+    def standing(self, worker_id: int) -> Standing:
+        """What a replica on that worker is worth now."""
+        info = self._registered.get(worker_id)
+        if info is not None:
+            return _STANDINGS[info.status]
+        gone = self._gone.get(worker_id)
+        if gone is not None and self._is_drained(gone.address):
+            return Standing.ABSENT
+        since = self._started if gone is None else gone.last_update
+        away = self._clock.now_ms() - since
+        return Standing.SILENT if away <= self._lost_ms else Standing.ABSENT
+
+    def absent(self) -> tuple[int, ...]:
+        """Workers that are gone for so long that their replicas do not count any more."""
+        return tuple(
+            worker_id for worker_id in self._gone if self.standing(worker_id) is Standing.ABSENT
+        )
+
     async def arrival(self, timeout: float) -> bool:
         """Wait until a worker becomes Live; False when ``timeout`` seconds passed first."""
         waiter = asyncio.get_running_loop().create_future()
@@ -118,6 +152,25 @@ class WorkerMap:
             self._arrivals.remove(waiter)
 
     # -- changing ------------------------------------------------------------------------------
+
+    def drain(self, is_drained: Callable[[WorkerAddress], bool]) -> tuple[WorkerInfo, ...]:
+        """From now on, workers at these addresses are decommissioned, all others are not.
+
+        The result are the workers whose status changed, as they are now.
+        """
+        self._is_drained = is_drained
+        changed = []
+        for info in self.registered:
+            drained = is_drained(info.address)
+            if drained is (info.status is WorkerStatus.DECOMMISSION):
+                continue
+            status = WorkerStatus.DECOMMISSION if drained else WorkerStatus.LIVE
+            if not drained and self._clock.now_ms() - info.last_update > self._blacklist_ms:
+                status = WorkerStatus.BLACKLIST
+            changed.append(msgspec.structs.replace(info, status=status))
+        for info in changed:
+            self._register(info)
+        return tuple(changed)
 
     def beat(self, beat: Heartbeat) -> None:
         """Take a heartbeat. Common when it comes from another cluster."""
@@ -137,7 +190,7 @@ class WorkerMap:
             self._dismiss(other)
         if beat.status is HeartbeatStatus.START and old is None:
             return
-        self._register(self._updated(beat, old))
+        self._register(self._updated(beat))
         if old is None or old.address != beat.address or old.component != beat.component:
             self._save()
 
@@ -156,13 +209,13 @@ class WorkerMap:
             self._save()
         return tuple(lost)
 
-    def _updated(self, beat: Heartbeat, old: WorkerInfo | None) -> WorkerInfo:
+    def _updated(self, beat: Heartbeat) -> WorkerInfo:
         status = WorkerStatus.LIVE
         storages = beat.storages
-        if beat.status is HeartbeatStatus.START:
-            status = WorkerStatus.BLACKLIST
-        elif old is not None and old.status is WorkerStatus.DECOMMISSION:
+        if self._is_drained(beat.address):
             status = WorkerStatus.DECOMMISSION
+        elif beat.status is HeartbeatStatus.START:
+            status = WorkerStatus.BLACKLIST
         return WorkerInfo(
             address=beat.address,
             capacity=sum(row.capacity for row in storages),
@@ -207,6 +260,13 @@ class WorkerMap:
 
     def _save(self) -> None:
         self._roster.save(self.registered)
+
+
+_STANDINGS = {
+    WorkerStatus.LIVE: Standing.SERVING,
+    WorkerStatus.BLACKLIST: Standing.SILENT,
+    WorkerStatus.DECOMMISSION: Standing.DRAINING,
+}
 
 
 def block_count(storages: tuple[StorageInfo, ...]) -> int:

@@ -7,19 +7,26 @@ from curvine.metadata.cache import CachedView
 from curvine.metadata.keys import STATE_KEY, Table, entry_value
 from curvine.metadata.records import Batch, encode
 
+_META, _INODE, _ENTRY, _BLOCK = (
+    int(Table.META),
+    int(Table.INODE),
+    int(Table.ENTRY),
+    int(Table.BLOCK),
+)
+
 
 def rows_of(batch: Batch) -> list[tuple[int, bytes, bytes | None]]:
     """The batch as (table, key, value or None to delete), in the order to apply."""
-    rows: list[tuple[int, bytes, bytes | None]] = [(Table.META, STATE_KEY, encode(batch.state))]
+    rows: list[tuple[int, bytes, bytes | None]] = [(_META, STATE_KEY, encode(batch.state))]
     add = rows.append
     for inode_id, inode in batch.inodes.items():
         key = inode_id.to_bytes(8, "big")
-        add((Table.INODE, key, encode(inode) if inode is not None else None))
+        add((_INODE, key, encode(inode) if inode is not None else None))
     for key, inode_id in batch.entries.items():
-        add((Table.ENTRY, key, entry_value(inode_id) if inode_id else None))
+        add((_ENTRY, key, entry_value(inode_id) if inode_id else None))
     for block_id, block in batch.blocks.items():
         key = block_id.to_bytes(8, "big")
-        add((Table.BLOCK, key, encode(block) if block is not None else None))
+        add((_BLOCK, key, encode(block) if block is not None else None))
     rows += batch.rows
     return rows
 

@@ -22,7 +22,7 @@ from curvine.metadata.values import ChangeKind, LostBlocks
 from curvine.model.block import block_owner
 from curvine.model.inode import StorageState, StorageType, TtlAction
 
-_SWEEP_STEP = 1000  # blocks of a worker looked at in one batch
+_SWEEP_STEP = 100  # blocks of a worker looked at in one batch
 
 Reported = tuple[int, int, StorageType]  # block id, length, medium
 
@@ -37,21 +37,27 @@ class BlockTable(Mutations):
         removed: Sequence[int] = (),
         *,
         full: bool = False,
+        taken_back: list[int] | None = None,
     ) -> tuple[int, ...]:
         """Take in a report; the result is what the worker should delete.
 
         ``added`` are finalised or staged blocks, ``removed`` confirmed deletions. A block that no
         file has any more, or whose deletion is pending, gets no location. ``full`` marks a batch of
-        a full report, see :meth:`full_report_finish`.
+        a full report, see :meth:`full_report_finish`. ``taken_back`` gets the blocks whose replicas
+        on this worker had been given up when it was lost, and count again.
         """
         if full:
             self.full_report_begin(worker_id)
         draft = self._draft()
         orphans = []
         for block_id, _, storage_type in added:
-            if not self._take_replica(draft, worker_id, block_id, storage_type):
+            if not self._take_replica(
+                draft, worker_id, block_id, storage_type, taken_back=taken_back
+            ):
                 orphans.append(block_id)
         for block_id in removed:
+            if block_id < 0:
+                continue
             draft.row(Table.PENDING, worker_block_key(worker_id, block_id), None)
             block = draft.block(block_id)
             if block is None:
@@ -83,7 +89,8 @@ class BlockTable(Mutations):
     def drop_worker(self, worker_id: int, *, forget: bool = False) -> LostBlocks:
         """The worker is lost: all its locations go.
 
-        Its pending deletions stay, for it may come back; ``forget`` drops them as well.
+        Its pending deletions stay, for it may come back, and its replicas are remembered as long as
+        the blocks are not written again; ``forget`` drops the deletions as well.
         """
         lost = _total(self.drop_worker_steps(worker_id))
         if forget:
@@ -93,13 +100,19 @@ class BlockTable(Mutations):
     def drop_worker_steps(self, worker_id: int) -> Iterator[LostBlocks]:
         """The same in bounded steps."""
         self._reports.pop(worker_id, None)
-        yield from self._sweep(worker_id, frozenset())
+        yield from self._sweep(worker_id, frozenset(), may_return=True)
 
-    def add_replica(self, block_id: int, worker_id: int, storage_type: StorageType) -> None:
-        """A copy made by replication is complete. BlockNotFound if no file has the block."""
+    def add_replica(
+        self, block_id: int, worker_id: int, storage_type: StorageType, length: int | None = None
+    ) -> None:
+        """A copy made by replication is complete. BlockNotFound if no file has the block, or not
+        with ``length`` bytes any more."""
         draft = self._draft()
-        if not self._take_replica(draft, worker_id, block_id, storage_type):
+        block = draft.block(block_id)
+        if block is None or (length is not None and block.len != length):
             raise BlockNotFound(f"Block {block_id} not found")
+        if not self._take_replica(draft, worker_id, block_id, storage_type, invited=True):
+            raise BlockNotFound(f"Block {block_id} is to be deleted on worker {worker_id}")
         self._commit(draft)
 
     def drop_replica(self, block_id: int, worker_id: int) -> None:
@@ -109,6 +122,14 @@ class BlockTable(Mutations):
         if block is not None and any(worker == worker_id for worker, _ in block.locations):
             self._lose(draft, block, worker_id)
             draft.row(Table.PENDING, worker_block_key(worker_id, block_id), b"")
+            self._commit(draft)
+
+    def missing_replica(self, block_id: int, worker_id: int) -> None:
+        """The worker says that it does not have the replica that is recorded."""
+        draft = self._draft()
+        block = draft.block(block_id)
+        if block is not None and any(worker == worker_id for worker, _ in block.locations):
+            self._lose(draft, block, worker_id)
             self._commit(draft)
 
     def worker_blocks(self, worker_id: int, after: int = -1) -> Iterator[int]:
@@ -136,20 +157,41 @@ class BlockTable(Mutations):
         return Draft(self._view, self._clock.now_ms())
 
     def _take_replica(
-        self, draft: Draft, worker_id: int, block_id: int, storage_type: StorageType
+        self,
+        draft: Draft,
+        worker_id: int,
+        block_id: int,
+        storage_type: StorageType,
+        *,
+        invited: bool = False,
+        taken_back: list[int] | None = None,
     ) -> bool:
-        """Record a replica; False if the worker should delete it instead."""
+        """Record a replica; False if the worker should delete it instead.
+
+        Of a block that has replicas elsewhere, nobody may bring another one that was not
+        ``invited`` and is not remembered: it can be older than they are.
+        """
         block = draft.block(block_id)
-        key = worker_block_key(worker_id, block_id)
-        if block is None or self._store.get(Table.PENDING, key) is not None:
+        if block is None:
+            return False
+        if self._store.get(Table.PENDING, worker_block_key(worker_id, block_id)) is not None:
             return False
         where = (worker_id, int(storage_type))
-        if where not in block.locations:
-            others = tuple(known for known in block.locations if known[0] != worker_id)
-            draft.put_block(replace(block, locations=(*others, where)), block)
+        if where in block.locations:
+            return True
+        others = tuple(known for known in block.locations if known[0] != worker_id)
+        known_here = len(others) < len(block.locations) or worker_id in block.former
+        if others and not invited and not known_here:
+            return False
+        former = tuple(known for known in block.former if known != worker_id)
+        if taken_back is not None and len(former) < len(block.former):
+            taken_back.append(block_id)
+        draft.put_block(replace(block, locations=(*others, where), former=former), block)
         return True
 
-    def _sweep(self, worker_id: int, keep: Collection[int]) -> Iterator[LostBlocks]:
+    def _sweep(
+        self, worker_id: int, keep: Collection[int], *, may_return: bool = False
+    ) -> Iterator[LostBlocks]:
         ids = self.worker_blocks(worker_id)
         while chunk := list(islice(ids, _SWEEP_STEP)):
             fresh = self._reports.get(worker_id, ())
@@ -164,7 +206,7 @@ class BlockTable(Mutations):
                 if block is None:
                     draft.row(Table.WORKER_BLOCK, worker_block_key(worker_id, block_id), None)
                     continue
-                left, inode, gone = self._lose(draft, block, worker_id)
+                left, inode, gone = self._lose(draft, block, worker_id, may_return)
                 if not left.locations:
                     lost.append(block_id)
                 elif inode is not None and len(left.locations) < inode.replicas:
@@ -174,9 +216,11 @@ class BlockTable(Mutations):
             self._commit(draft)
             yield LostBlocks(tuple(under), tuple(lost), tuple(detached))
 
-    def _lose(self, draft: Draft, block: Block, worker_id: int) -> tuple[Block, Inode | None, bool]:
+    def _lose(
+        self, draft: Draft, block: Block, worker_id: int, may_return: bool = False
+    ) -> tuple[Block, Inode | None, bool]:
         """One replica is gone: (what is left, its file, whether that fell back to the UFS)."""
-        left = draft.lose_replica(block, worker_id)
+        left = draft.lose_replica(block, worker_id, may_return=may_return)
         inode = draft.inode(block_owner(block.id))
         if (
             left.locations

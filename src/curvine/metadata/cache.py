@@ -85,6 +85,8 @@ class CachedView:
         self._entries: Generations[bytes, int] = Generations(cached_inodes)
         self._dirs: dict[str, int] = {}
         self._dirs_limit = cached_inodes
+        self.dirs_moved = 0  # batches that moved or removed directories
+        self.cached_inode = self._inodes.get
         raw = store.get(Table.META, STATE_KEY)
         self.state = decode_state(raw) if raw is not None else State()
         self.mounts: tuple[MountInfo, ...] = self._read_mounts()
@@ -92,7 +94,7 @@ class CachedView:
     def inode(self, inode_id: int) -> Inode | None:
         """The inode of that id."""
         inode = self._inodes.get(inode_id)
-        if inode is None:
+        if inode is None and inode_id > 0:  # callers pass on what peers say
             raw = self.store.get(Table.INODE, inode_id.to_bytes(8, "big"))
             if raw is not None:
                 inode = decode_inode(raw)
@@ -131,6 +133,8 @@ class CachedView:
 
     def block(self, block_id: int) -> Block | None:
         """The block of that id."""
+        if block_id < 0:  # as above
+            return None
         raw = self.store.get(Table.BLOCK, id_key(block_id))
         return decode_block(raw) if raw is not None else None
 
@@ -151,11 +155,13 @@ class CachedView:
         parent, _, name = path.rpartition("/")
         if not name or path[0] != "/":
             raise Common(f"Path {path!r} is invalid, it must start with '/' and not end with it")
-        parent_id = self.directory(parent)
+        parent_id = self._dirs.get(parent) or self.directory(parent)
         if not parent_id:
             return None
         inode_id = self.child(parent_id, name)
-        return self.inode(inode_id) if inode_id else None
+        if not inode_id:
+            return None
+        return self._inodes.get(inode_id) or self.inode(inode_id)
 
     def directory(self, path: str) -> int:
         """Inode id of the directory ``path`` ("" is the root), 0 if it is not one."""
@@ -191,6 +197,7 @@ class CachedView:
             else:
                 self._entries.drop(key)
         if batch.dirs_moved:
+            self.dirs_moved += 1
             self._dirs.clear()
         if batch.mounts_changed:
             self.mounts = self._read_mounts()
@@ -203,5 +210,6 @@ class CachedView:
         """Drop every cached entry, keep the state."""
         limit = self._dirs_limit
         self._inodes = Generations(limit)
+        self.cached_inode = self._inodes.get
         self._entries = Generations(limit)
         self._dirs = {}

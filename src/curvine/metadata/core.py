@@ -20,7 +20,7 @@ from curvine.errors import AbnormalData
 from curvine.metadata.apply import apply
 from curvine.metadata.cache import CachedView
 from curvine.metadata.draft import Draft
-from curvine.metadata.durability import LogSync, SyncMode
+from curvine.metadata.durability import LogState, LogSync, SyncMode
 from curvine.metadata.keys import BOOT_KEY, FORMAT_KEY, Table, worker_key_block
 from curvine.metadata.records import (
     FORMAT_VERSION,
@@ -30,6 +30,7 @@ from curvine.metadata.records import (
     RetryRow,
 )
 from curvine.metadata.retry import RetryCache
+from curvine.metadata.rules.tree import TREE_TOP_MODE
 from curvine.metadata.store import Store, StoreOptions
 from curvine.metadata.values import Change, Limits
 from curvine.model.inode import ROOT_INODE_ID, FileType
@@ -130,7 +131,7 @@ class Core:
                 FileType.DIR,
                 -1,
                 "",
-                0o755,
+                TREE_TOP_MODE,
                 "",
                 "",
                 now,
@@ -246,13 +247,22 @@ class Core:
 
     def before_answer(self) -> asyncio.Future[None] | None:
         """What the answer to a mutation has to wait for: None unless ``sync = always``."""
-        if self._log.mode is not SyncMode.ALWAYS or self._log.is_synced:
+        return self.answer_after_sync(None)
+
+    def answer_after_sync(self, answer: T) -> asyncio.Future[T] | None:
+        """The same, as a future that gives ``answer``."""
+        log = self._log
+        if log.mode is not SyncMode.ALWAYS or log.is_synced:
             return None
-        return self._log.wait()
+        return log.give(answer)
 
     def checkpoint(self, path: str) -> None:
         """A consistent copy of the whole store in a new directory."""
         self._store.checkpoint(path)
+
+    def log_state(self) -> LogState:
+        """How far the log is, for metrics."""
+        return self._log.state
 
     def memory(self) -> dict[str, int]:
         """Bytes in use by the store, by kind."""

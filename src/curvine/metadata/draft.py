@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from curvine.errors import AbnormalData, Common, NotFound
 from curvine.metadata.keys import (
     TTL_BUCKET_MS,
@@ -24,6 +26,8 @@ from curvine.metadata.keys import (
 from curvine.metadata.records import RECORD_VERSION, Batch, Block, Inode, State
 from curvine.metadata.values import ChangeKind
 from curvine.model.inode import StorageState, TtlAction
+
+MAX_FORMER = 8  # lost workers remembered per block; older ones start from nothing when they return
 
 
 class View(Protocol):
@@ -166,13 +170,18 @@ class Draft:
     def put_block(self, block: Block, before: Block | None) -> None:
         """Store a block; the index of the workers that hold it follows.
 
-        Replicas that ``before`` had and ``block`` lacks are stale: their workers must delete them.
+        Replicas that ``before`` had and ``block`` lacks are stale: their workers must delete them,
+        those that are away as soon as they are back.
         """
         self._blocks[block.id] = block
         old = before.locations if before is not None else ()
+        workers = {worker for worker, _ in block.locations}
+        if before is not None and before.former != block.former:
+            for worker in before.former:
+                if worker not in block.former and worker not in workers:
+                    self._rows.append((Table.PENDING, worker_block_key(worker, block.id), b""))
         if old == block.locations:
             return
-        workers = {worker for worker, _ in block.locations}
         for worker, kind in block.locations:
             key = worker_block_key(worker, block.id)
             self._rows.append((Table.WORKER_BLOCK, key, bytes((kind,))))
@@ -190,13 +199,17 @@ class Draft:
             key = worker_block_key(worker, block.id)
             self._rows.append((Table.WORKER_BLOCK, key, None))
             self._rows.append((Table.PENDING, key, b""))
-        for worker in block.preassigned:
+        for worker in (*block.preassigned, *block.former):
             self._rows.append((Table.PENDING, worker_block_key(worker, block.id), b""))
 
-    def lose_replica(self, block: Block, worker_id: int) -> Block:
-        """The worker no longer holds the block, and is not to be told."""
+    def lose_replica(self, block: Block, worker_id: int, *, may_return: bool = False) -> Block:
+        """The worker no longer holds the block, and is not to be told. ``may_return``: it is the
+        worker that is gone, with its replica."""
         left = tuple(where for where in block.locations if where[0] != worker_id)
-        changed = Block(block.v, block.id, block.len, block.alloc, block.preassigned, left)
+        former = tuple(known for known in block.former if known != worker_id)
+        if may_return:
+            former = (*former, worker_id)[-MAX_FORMER:]
+        changed = replace(block, locations=left, former=former)
         self._blocks[block.id] = changed
         self._rows.append((Table.WORKER_BLOCK, worker_block_key(worker_id, block.id), None))
         return changed

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The namespace engine: one class, composed from one module per family of operations.
 
-``core`` (open, mutate, sync, changes) < ``reads`` < ``mutations`` < ``blocktable`` < ``tables``
-(mounts, locks) < ``expiry`` < ``snapshot``. What the operations mean stands in ``rules``.
+``core`` (open, mutate, sync, changes) < ``reads`` < ``mutations`` < ``blocktable`` < ``upkeep``
+(facts for redundancy and eviction, notes) < ``tables`` (mounts, locks) < ``expiry`` < ``snapshot``.
+What the operations mean stands in ``rules``.
 """
 
 from __future__ import annotations

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 
-from curvine.errors import Common
+from curvine.errors import Common, NotFound
 from curvine.metadata.core import Op
 from curvine.metadata.draft import Draft
 from curvine.metadata.reads import Reads
 from curvine.metadata.records import Block, Inode, RetryRow, status_of, stored_block
 from curvine.metadata.rules import attr, blocks, create, links, remove, rename, tree
 from curvine.metadata.rules.remove import DETACHED_PARENT
+from curvine.metadata.stepping import Steps, finish
 from curvine.metadata.values import ChangeKind, StoredBlock, StoredFile
 from curvine.model.block import AllocOpts, CommitBlock
 from curvine.model.inode import (
@@ -31,11 +32,23 @@ from curvine.model.inode import (
 )
 from curvine.model.path import join
 
-_WALK_STEP = 1000  # inodes changed in one batch by a recursive operation
+_WALK_STEP = 100  # inodes changed in one batch by a recursive operation
 
 
 def _status(inode: Inode, path: str) -> FileStatus:
     return status_of(inode, path, path.rpartition("/")[2])
+
+
+def _change(
+    draft: Draft, inodes: list[tuple[str, int]], change: Callable[[Draft, Inode], None]
+) -> None:
+    for path, inode_id in inodes:
+        inode = draft.inode(inode_id)  # a file with two names may have changed already
+        if inode is None:
+            continue
+        change(draft, inode)
+        if draft.inode(inode_id) is not inode:
+            draft.note(ChangeKind.ATTR, path, inode)
 
 
 class Mutations(Reads):
@@ -123,22 +136,32 @@ class Mutations(Reads):
     # -- attributes ----------------------------------------------------------------------------
 
     def set_attr(self, path: str, opts: SetAttr, *, req_id: int = 0) -> FileStatus:
-        """Change attributes; recursive passes owner, group and mode to everything below.
+        """Change attributes; recursive passes owner, group and mode to everything below."""
+        return finish(self.set_attr_steps(path, opts, req_id=req_id))
 
-        The path itself changes last, so that an interrupted recursive call is repeated whole.
+    def set_attr_steps(self, path: str, opts: SetAttr, *, req_id: int = 0) -> Steps[FileStatus]:
+        """The same in steps (one, if not recursive).
+
+        A small tree changes as one. Else the path itself changes last, so that an interrupted call
+        is repeated whole.
         """
         if seen := self._replayed(Op.SET_ATTR, req_id):
             return self._current(path, seen)
+        few: list[tuple[str, int]] = []
+        passed_on = attr.inherited(opts)
+
+        def inherit(draft: Draft, inode: Inode) -> None:
+            draft.put(attr.with_attributes(inode, passed_on, draft.now))
+
         if opts.recursive:
-            below = attr.inherited(opts)
             root = Draft(self._view, 0).resolve(path)
-            self._walk(
-                path,
-                root,
-                lambda draft, inode: draft.put(attr.with_attributes(inode, below, draft.now)),
-            )
+            few = list(islice(self._below(path, root), _WALK_STEP))
+            if len(few) == _WALK_STEP:
+                few = []
+                yield from self._walk(path, root, inherit)
 
         def rule(draft: Draft) -> Inode:
+            _change(draft, few, inherit)
             inode = attr.with_attributes(draft.resolve(path), opts, draft.now)
             draft.put(inode)
             draft.note(ChangeKind.ATTR, path, inode)
@@ -148,6 +171,12 @@ class Mutations(Reads):
 
     def free(self, path: str, recursive: bool = False, *, req_id: int = 0) -> FreeResult:
         """Drop cached data, keep the metadata, by each file's own TTL action."""
+        return finish(self.free_steps(path, recursive, req_id=req_id))
+
+    def free_steps(
+        self, path: str, recursive: bool = False, *, req_id: int = 0
+    ) -> Steps[FreeResult]:
+        """The same in steps (one, if not recursive)."""
         if path == "/":
             raise Common("The root directory can not be freed")
         if self._replayed(Op.FREE, req_id):
@@ -163,7 +192,7 @@ class Mutations(Reads):
 
         if root.is_dir:
             if recursive:
-                self._walk(path, root, drop_data)
+                yield from self._walk(path, root, drop_data)
             return FreeResult(files, size)
 
         def rule(draft: Draft) -> None:
@@ -213,8 +242,9 @@ class Mutations(Reads):
         if seen is not None:
             # Replicas may have moved since; what the first answer stood for is already stored.
             inode = self._view.inode(seen.inode_id)
-            if inode is not None:
-                return self._file(path, inode) if only_flush else StoredFile(_status(inode, path))
+            if inode is None:  # not to be done to another file that has the name now
+                raise NotFound(f"File {path} (inode {seen.inode_id}) not found")
+            return self._file(path, inode) if only_flush else StoredFile(_status(inode, path))
 
         def rule(draft: Draft) -> Inode:
             inode = blocks.complete(
@@ -279,19 +309,14 @@ class Mutations(Reads):
     def _current(self, path: str, seen: RetryRow) -> FileStatus:
         return _status(self._seen_inode(path, seen), path)
 
-    def _walk(self, path: str, root: Inode, change: Callable[[Draft, Inode], None]) -> None:
-        """Apply ``change`` to everything below ``root``, a bounded batch at a time."""
+    def _walk(self, path: str, root: Inode, change: Callable[[Draft, Inode], None]) -> Steps[None]:
+        """Apply ``change`` to everything below ``root``, a bounded batch a step."""
         below = self._below(path, root)
         while chunk := list(islice(below, _WALK_STEP)):
             draft = Draft(self._view, self._clock.now_ms())
-            for child_path, inode_id in chunk:
-                inode = draft.inode(inode_id)  # a file with two names may have changed already
-                if inode is None:
-                    continue
-                change(draft, inode)
-                if draft.inode(inode_id) is not inode:
-                    draft.note(ChangeKind.ATTR, child_path, inode)
+            _change(draft, chunk, change)
             self._commit(draft)
+            yield
 
     def _below(self, path: str, root: Inode) -> Iterator[tuple[str, int]]:
         pending = [(path, root.id)] if root.is_dir else []

@@ -18,7 +18,9 @@ from curvine.model.inode import ROOT_INODE_ID, FileStatus
 from curvine.model.mount import MountInfo
 from curvine.model.path import join
 
-_LIST_CHUNK = 1024  # inodes read at once while listing
+_LIST_CHUNK = 200  # inodes read at once while listing
+
+Known = tuple[Inode, int]  # the record that a path stood for, and the directories' moves so far
 
 
 class Reads(Core):
@@ -30,6 +32,20 @@ class Reads(Core):
         if inode is None:
             raise NotFound(f"File {path} not found")
         return status_of(inode, path, path.rpartition("/")[2])
+
+    def status_known(self, path: str) -> tuple[FileStatus, Known]:
+        """Stat, and what to ask :meth:`is_unchanged` about later."""
+        inode = self._view.resolve(path)
+        if inode is None:
+            raise NotFound(f"File {path} not found")
+        status = status_of(inode, path, path.rpartition("/")[2])
+        return status, (inode, self._view.dirs_moved)
+
+    def is_unchanged(self, known: Known) -> bool:
+        """Whether the path still stands for that very record. A False may be a false alarm."""
+        inode, dirs_moved = known
+        view = self._view
+        return view.dirs_moved == dirs_moved and view.cached_inode(inode.id) is inode
 
     def status_of_inode(self, inode_id: int) -> FileStatus | None:
         """Stat by inode id, with a path that leads there; None if it has none."""
@@ -61,20 +77,29 @@ class Reads(Core):
 
         A pattern that exists as a path is that path; otherwise every match is listed.
         """
+        return list(self.listing(path))
+
+    def listing(self, path: str) -> Iterator[FileStatus]:
+        """The same one by one, read as it is asked for."""
         inode = self._view.resolve(path)
         if inode is not None:
-            return list(self._listed(path, inode))
+            yield from self._listed(path, inode)
+            return
         if not is_pattern(path):
             raise NotFound(f"File {path} not found")
-        found: list[FileStatus] = []
         for match, matched in self._matches(path):
-            found.extend(self._listed(match, matched))
-        return found
+            yield from self._listed(match, matched)
 
     def list_options(
         self, path: str, limit: int | None = None, start_after: str | None = None
     ) -> list[FileStatus]:
         """At most ``limit`` children that sort behind ``start_after``."""
+        return list(self.page(path, limit, start_after))
+
+    def page(
+        self, path: str, limit: int | None = None, start_after: str | None = None
+    ) -> Iterator[FileStatus]:
+        """The same one by one, read as it is asked for."""
         if limit is not None and limit < 0:
             raise Common(f"{path}: a list limit of {limit} is not possible")
         inode = self._view.resolve(path)
@@ -85,8 +110,10 @@ class Reads(Core):
         if not inode.is_dir:
             name = path.rpartition("/")[2]
             behind = not start_after or name.encode() > start_after.encode()
-            return [status_of(inode, path, name)] if behind and limit != 0 else []
-        return list(islice(self._listed(path, inode, start_after or "", limit), limit))
+            if behind and limit != 0:
+                yield status_of(inode, path, name)
+            return
+        yield from islice(self._listed(path, inode, start_after or "", limit), limit)
 
     def file_blocks(self, path: str) -> StoredFile:
         """A file with its blocks. Common for a directory, or a block list readers cannot use."""

@@ -74,7 +74,9 @@ class Block(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One block. ``alloc``: (truncate, len, off, mode); ``locations``: (worker id, storage type).
 
     ``preassigned`` are the workers chosen before the first commit, kept so that deletion reaches
-    them. No location, no pre-assigned worker and ``alloc`` set: a hole.
+    them. ``former`` are workers that were lost with a replica of the present content: it counts
+    again when they come back before the block is written again. No location, no pre-assigned
+    worker and ``alloc`` set: a hole.
     """
 
     v: int
@@ -83,6 +85,7 @@ class Block(msgspec.Struct, frozen=True, array_like=True, gc=False):
     alloc: tuple[bool, int, int, int] | None = None
     preassigned: tuple[int, ...] = ()
     locations: tuple[tuple[int, int], ...] = ()
+    former: tuple[int, ...] = ()
 
     @property
     def copies(self) -> int:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import secrets
 
 from curvine.errors import Common
-from curvine.metadata.blocktable import BlockTable
 from curvine.metadata.core import Op
 from curvine.metadata.draft import Draft
 from curvine.metadata.keys import Table, id_key, mount_key
@@ -19,13 +18,15 @@ from curvine.metadata.records import (
     encode,
 )
 from curvine.metadata.rules import locks, mounts
+from curvine.metadata.rules.tree import TREE_TOP_MODE
+from curvine.metadata.upkeep import Upkeep
 from curvine.metadata.values import ChangeKind
 from curvine.model.inode import MkdirOpts
 from curvine.model.lock import FileLock, LockFlavor, LockType
 from curvine.model.mount import MountInfo, MountOptions
 
 
-class Tables(BlockTable):
+class Tables(Upkeep):
     """Mounts and locks."""
 
     # -- mounts --------------------------------------------------------------------------------
@@ -42,7 +43,7 @@ class Tables(BlockTable):
         mount = mounts.new_mount(cv_path, ufs_path, options, self._new_mount_id())
         root = self._view.resolve(cv_path)
         if root is None:
-            self.mkdir(cv_path, MkdirOpts(create_parent=True))
+            self.mkdir(cv_path, MkdirOpts(create_parent=True, mode=TREE_TOP_MODE))
         elif not root.is_dir:
             raise Common(f"{cv_path} is not a directory, nothing can be mounted there")
         mounts.check_free(table, cv_path, ufs_path)

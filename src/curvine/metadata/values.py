@@ -118,6 +118,6 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     lock_expire_ms: int = 300_000
     retry_cache_size: int = 100_000  # entries, 0 switches the cache off
     retry_cache_ttl_ms: int = 600_000
-    delete_at_once: int = 2000  # inodes; a larger subtree is detached and reclaimed in steps
+    delete_at_once: int = 200  # inodes; a larger subtree is detached and reclaimed in steps
     change_ring: int = 100_000  # changes kept for watchers and delta pages
     cached_inodes: int = 65_536  # per generation of the inode cache, two generations

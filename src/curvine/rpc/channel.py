@@ -137,6 +137,10 @@ class Channel:
             self._reading = True
             self._loop.add_reader(self._fd, self._readable)
 
+    def preload(self, data: bytes) -> None:
+        """Take bytes of the peer that were read before there was a channel (no whole frame)."""
+        self._reader.feed(data)
+
     def pause(self) -> None:
         """Leave what the peer sends in the kernel's buffer until ``start``."""
         if self._reading:

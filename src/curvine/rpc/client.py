@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import random
 from collections.abc import Callable
 from functools import partial
 from socket import socket
-from uuid import uuid4
 
 from curvine.errors import (
     ConnectionLost,
@@ -23,8 +24,9 @@ from curvine.errors import (
     ProtocolViolation,
     TimedOut,
 )
+from curvine.rpc.auth import Auth, connect
 from curvine.rpc.channel import HIGH_WATER, Channel
-from curvine.rpc.dialing import Address, describe, dial
+from curvine.rpc.dialing import Address, describe
 from curvine.telemetry.logs import OnceLogger
 from curvine.wire import codes
 from curvine.wire.frame import MAX_REPLY_HEADER, OVERHEAD, PREFIX, Buffer, Frame
@@ -40,11 +42,13 @@ Callback = Callable[[Frame | CurvineError], None]
 _pack = PREFIX.pack
 _log = logging.getLogger(__name__)
 _once = OnceLogger(_log)
+_random = random.Random()  # a generator of its own: nobody else's seed() makes ids repeat
+os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_req_id() -> int:
-    """A request id: the last 8 bytes of a random UUID as i64, hence negative (spec 1.3)."""
-    return int.from_bytes(uuid4().bytes[8:], "big", signed=True)
+    """A random negative i64, as the last 8 bytes of a UUID are (spec 1.3)."""
+    return ~_random.getrandbits(63)
 
 
 def reply_error(frame: Frame) -> CurvineError:
@@ -83,14 +87,18 @@ class RpcConnection:
         self._channel.start()
 
     @classmethod
-    async def connect(cls, host: str, port: int, timeout: float = CONNECT_TIMEOUT) -> RpcConnection:
+    async def connect(
+        cls, host: str, port: int, timeout: float = CONNECT_TIMEOUT, *, auth: Auth | None = None
+    ) -> RpcConnection:
         """Dial once. ConnectionLost if that fails."""
-        return await cls.connect_to((host, port), timeout)
+        return await cls.connect_to((host, port), timeout, auth=auth)
 
     @classmethod
-    async def connect_to(cls, address: Address, timeout: float = CONNECT_TIMEOUT) -> RpcConnection:
-        """Dial once, TCP or a local socket's name."""
-        return cls(await dial(address, timeout), describe(address))
+    async def connect_to(
+        cls, address: Address, timeout: float = CONNECT_TIMEOUT, *, auth: Auth | None = None
+    ) -> RpcConnection:
+        """Dial once, TCP or a local socket's name; ``auth`` proves us (or NotAuthenticated)."""
+        return cls(await connect(address, timeout, auth), describe(address))
 
     @property
     def closed(self) -> bool:

@@ -22,6 +22,7 @@ from curvine.errors import (
     NotLeader,
     TimedOut,
 )
+from curvine.rpc.auth import Auth
 from curvine.rpc.client import CALL_TIMEOUT, CONNECT_TIMEOUT, Callback, RpcConnection, new_req_id
 from curvine.rpc.dialing import describe
 from curvine.wire.codes import code_name
@@ -37,8 +38,11 @@ __all__ = ["RETRYABLE", "MasterConnector", "new_req_id"]
 class _Master:
     """The connections to one master, used in turn and made when they are needed."""
 
-    def __init__(self, address: tuple[str, int], size: int, conn_timeout: float) -> None:
+    def __init__(
+        self, address: tuple[str, int], size: int, conn_timeout: float, auth: Auth | None
+    ) -> None:
         self.address = address
+        self._auth = auth
         self._conn_timeout = conn_timeout
         self._slots: list[RpcConnection | None] = [None] * size
         self._dialling: dict[int, asyncio.Task[RpcConnection]] = {}
@@ -66,7 +70,8 @@ class _Master:
     async def _dial(self, slot: int) -> RpcConnection:
         try:
             host, port = self.address
-            connection = await RpcConnection.connect(host, port, self._conn_timeout)
+            timeout, auth = self._conn_timeout, self._auth
+            connection = await RpcConnection.connect(host, port, timeout, auth=auth)
             self._slots[slot] = connection
             return connection
         finally:
@@ -102,10 +107,12 @@ class MasterConnector:
         retry_max_sleep: float = 10.0,
         clock: Clock | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        auth: Auth | None = None,
     ) -> None:
         if not addresses:
             raise ConfigError("no master address is configured (client.master_addrs)")
-        self._masters = [_Master(name, max(1, pool_size), conn_timeout) for name in addresses]
+        size = max(1, pool_size)
+        self._masters = [_Master(name, size, conn_timeout, auth) for name in addresses]
         self._rpc_timeout = rpc_timeout
         self._retry_max = retry_max
         self._retry_min_sleep = retry_min_sleep

@@ -11,6 +11,7 @@ Nothing here uses ``asyncio.timeout``: callers may be stepped by hand (``rpc.ste
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import socket
 import struct
@@ -60,6 +61,11 @@ def set_tcp_options(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address can be reached from this machine only."""
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 async def resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
@@ -115,7 +121,7 @@ async def dial(
     if isinstance(address, str):
         return _dial_local(address, trusted_uids() if trusted is None else trusted)
     try:
-        return await _within(_dial_tcp(*address), timeout)
+        return await within(_dial_tcp(*address), timeout)
     except TimeoutError as error:
         text = f"cannot connect to {describe(address)}: no answer within {timeout:g} s"
         raise ConnectionLost(text) from error
@@ -159,7 +165,7 @@ def _dial_local(name: str, trusted: Collection[int]) -> socket.socket:
     return sock
 
 
-async def _within(work: Awaitable[T], timeout: float) -> T:
+async def within(work: Awaitable[T], timeout: float) -> T:
     """``wait_for`` that needs no current Task."""
     task = asyncio.ensure_future(work)
     try:

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 
 from curvine.clock import Clock, SystemClock
+from curvine.rpc.auth import Auth
 from curvine.rpc.client import CALL_TIMEOUT, CONNECT_TIMEOUT
 from curvine.rpc.dialing import Address
 from curvine.rpc.stream import BlockStream
@@ -27,7 +28,9 @@ class BlockPool:
         conn_timeout: float = CONNECT_TIMEOUT,
         rpc_timeout: float = CALL_TIMEOUT,
         clock: Clock | None = None,
+        auth: Auth | None = None,
     ) -> None:
+        self._auth = auth
         self._max_idle = max_idle
         self._idle_seconds = idle_seconds
         self._conn_timeout = conn_timeout
@@ -50,7 +53,9 @@ class BlockPool:
             stream, _ = streams.pop()
             if not stream.closed:
                 return stream
-        return await BlockStream.connect(address, self._conn_timeout, rpc_timeout=self._rpc_timeout)
+        return await BlockStream.connect(
+            address, self._conn_timeout, rpc_timeout=self._rpc_timeout, auth=self._auth
+        )
 
     def release(self, stream: BlockStream) -> None:
         """Give a stream back. One with replies under way is of no use to others: it is closed."""

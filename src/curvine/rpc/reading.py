@@ -10,6 +10,8 @@ large buffers are anonymous mappings whose pages do not exist before they are wr
 from __future__ import annotations
 
 import mmap
+import sys
+from collections import deque
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -19,6 +21,10 @@ from curvine.wire.frame import MAX_DATA, OVERHEAD, PREFIX, PREFIX_SIZE, Frame, d
 LARGE = 16 * 1024  # incomplete frames above this get a buffer of their own
 _MAPPED = 256 * 1024  # buffers above this are mappings: a bytearray is zeroed, so its pages exist
 
+_KEPT_BYTES = 32 * 1024 * 1024  # of buffers kept for the next frames, in use or not
+_UNUSED = 2  # references to a mapping: ours, and the argument that counts them
+_kept: deque[mmap.mmap] = deque()
+
 _unpack = PREFIX.unpack_from
 _new = tuple.__new__
 
@@ -27,10 +33,30 @@ Sink = Callable[[int, int], memoryview | None]
 
 
 def new_buffer(size: int) -> memoryview:
-    """A writable buffer of ``size`` bytes that costs memory only where it is written."""
+    """A writable buffer of ``size`` bytes with any content.
+
+    Memory costs where it is first written: half of the time of a large frame. So large buffers come
+    from mappings that nobody looks at any more; every view of one counts as a reference to it.
+    """
     if size <= _MAPPED:
         return memoryview(bytearray(size))
-    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    room = 1 << (size - 1).bit_length()
+    for _ in range(len(_kept)):
+        try:
+            mapping = _kept.popleft()  # nobody else can find it now
+        except IndexError:
+            break  # other threads hold them
+        if len(mapping) == room and sys.getrefcount(mapping) == _UNUSED:
+            view = memoryview(mapping)[:size]
+            _kept.append(mapping)
+            return view
+        _kept.append(mapping)
+    mapping = mmap.mmap(-1, room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if room <= _KEPT_BYTES // 4:
+        _kept.append(mapping)
+        while sum(map(len, list(_kept))) > _KEPT_BYTES:
+            _kept.popleft()
+    return memoryview(mapping)[:size]
 
 
 class FrameReader:

@@ -17,9 +17,12 @@ from concurrent.futures import Executor
 
 from curvine.clock import Clock, SystemClock
 from curvine.errors import CurvineError, ProtocolViolation
-from curvine.rpc.dialing import listen, listen_local, peer_uid, trusted_uids
+from curvine.rpc.auth import Auth
+from curvine.rpc.dialing import is_loopback, listen, listen_local, peer_uid, trusted_uids
+from curvine.rpc.gate import Gate, no_token_here
 from curvine.rpc.serving import Handler, Reply, ReplyData, ServerConnection
 from curvine.telemetry.logs import OnceLogger
+from curvine.wire.codes import RpcCode
 from curvine.wire.frame import MAX_REQUEST_HEADER
 
 __all__ = ["Handler", "Reply", "ReplyData", "RpcServer", "ServerConnection"]
@@ -28,6 +31,11 @@ _ACCEPTS = 64  # connections accepted in one turn
 _ACCEPT_PAUSE = 0.5  # after running out of descriptors
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _log = logging.getLogger(__name__)
+_OPEN = (
+    "the %s listens on %s without authentication: whoever reaches it may read and change"
+    " everything; give the cluster a token (auth.token_file or CURVINE_AUTH_TOKEN_FILE), or bind"
+    " to 127.0.0.1, or close the port to others (docs/security.md)"
+)
 
 
 class _Watched:
@@ -46,7 +54,8 @@ class RpcServer:
     ``idle_timeout``: close after so long without a frame (heartbeats do not count) while nothing is
     pending; None: never. ``stall_timeout``: close a peer that stopped in the middle of a frame, or
     stopped taking its replies. ``executor``: threads that fetch cold file bytes. ``local_uids``:
-    whom local sockets serve (ourselves and root).
+    whom local sockets serve (ourselves and root). ``auth``: let in only whoever proves the token
+    (``rpc.gate``), on every kind of socket.
     """
 
     def __init__(
@@ -63,9 +72,12 @@ class RpcServer:
         local_uids: Collection[int] | None = None,
         executor: Executor | None = None,
         clock: Clock | None = None,
+        auth: Auth | None = None,
     ) -> None:
         self.name = name
         self.handlers = handlers
+        if auth is None:
+            self.handlers = {RpcCode.AUTH_HELLO: no_token_here(name), **handlers}
         self.ordered = ordered
         self.max_header = max_header
         self.max_pending = max_pending
@@ -77,6 +89,7 @@ class RpcServer:
         self._local_uids = trusted_uids() if local_uids is None else frozenset(local_uids)
         self._clock = clock or SystemClock()
         self.once = OnceLogger(_log, clock=self._clock)
+        self._gate = Gate(name, auth, self._admit, self.once) if auth is not None else None
         self._listeners: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: asyncio.TimerHandle | None = None
@@ -86,6 +99,9 @@ class RpcServer:
         sock = await listen(host, port)
         self._serve(sock)
         name = sock.getsockname()
+        open_door = self._gate is None or not self._gate.auth.required
+        if open_door and not is_loopback(name[0]):
+            _log.warning(_OPEN, self.name, name[0])
         return str(name[0]), int(name[1])
 
     async def start_local(self, name: str) -> None:
@@ -103,6 +119,8 @@ class RpcServer:
             sock.close()
         for connection in list(self.connections):
             connection.channel.pause()
+        if self._gate is not None:
+            self._gate.close()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=grace)
         for connection in list(self.connections):
@@ -139,8 +157,17 @@ class RpcServer:
                 peer = "local"
             else:
                 peer = str(address[0])
-            connection = ServerConnection(self, sock, peer)
-            self.connections[connection] = _Watched(self._clock.monotonic())
+            if self._gate is None:
+                self._admit(sock, peer)
+            else:
+                self._gate.arrived(sock, peer)
+
+    def _admit(self, sock: socket.socket, peer: str, read: bytes = b"") -> None:
+        """Serve a peer, of which ``read`` was read already."""
+        connection = ServerConnection(self, sock, peer)
+        self.connections[connection] = _Watched(self._clock.monotonic())
+        if read:
+            connection.channel.preload(read)
 
     def _is_trusted(self, sock: socket.socket) -> bool:
         try:

@@ -22,10 +22,11 @@ from curvine.errors import (
     ProtocolViolation,
     TimedOut,
 )
+from curvine.rpc.auth import Auth, connect
 from curvine.rpc.bulk import FileSlice
 from curvine.rpc.channel import Channel, frame_fd
 from curvine.rpc.client import CALL_TIMEOUT, CONNECT_TIMEOUT, is_success, new_req_id, reply_error
-from curvine.rpc.dialing import Address, describe, dial
+from curvine.rpc.dialing import Address, describe
 from curvine.wire import codes
 from curvine.wire.frame import MAX_REPLY_HEADER, Buffer, Frame, encode_prefix
 
@@ -60,9 +61,10 @@ class BlockStream:
         timeout: float = CONNECT_TIMEOUT,
         *,
         rpc_timeout: float = CALL_TIMEOUT,
+        auth: Auth | None = None,
     ) -> BlockStream:
-        """Dial ``(host, port)`` or a local socket's name, once."""
-        return cls(await dial(address, timeout), address, rpc_timeout)
+        """Dial ``(host, port)`` or a local socket's name, once; ``auth`` proves us."""
+        return cls(await connect(address, timeout, auth), address, rpc_timeout)
 
     @property
     def closed(self) -> bool:

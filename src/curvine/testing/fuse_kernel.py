@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's side of the FUSE protocol, played by a test: requests in, replies out, no mount.
 
-``Kernel`` sends request bytes to a session the way fs/fuse does and takes the replies apart. An error
-reply becomes an ``OSError``. Node ids, handles and offsets are the protocol's.
+``Kernel`` sends request bytes to a session the way fs/fuse does and takes the replies apart. An
+error reply becomes an ``OSError``. Node ids, handles and offsets are the protocol's.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from curvine.fuse.handles import Handles
 from curvine.fuse.noderecords import create_table
 from curvine.fuse.nodes import Nodes
 from curvine.fuse.nodetable import NodeTable
-from curvine.fuse.openfile import FileSlice
 from curvine.fuse.orphans import Orphans
 from curvine.fuse.passthrough import Passthrough
+from curvine.fuse.reading import FileSlice
 from curvine.fuse.session import Session
 from curvine.fuse.settings import Settings
 from curvine.fuse.surroundings import Errands, Surroundings
@@ -125,11 +125,11 @@ class Kernel:
         self.volume = Volume(env, handles, owners, table.secret)
         self.session = Session(self.volume)
 
-    def restart(self) -> None:
+    async def restart(self) -> None:
         """A new server over the same node table, as after ``kill -9``."""
         self._generation += 1
         self._build()
-        self.volume.handles.restore()
+        await self.volume.handles.restore(self.volume.takeover_id)
 
     def close(self) -> None:
         os.close(self.table_fd)
@@ -253,9 +253,7 @@ class Kernel:
         return await self.call(Opcode.READ, handle.nodeid, body)
 
     async def write(self, handle: Handle, offset: int, data: bytes, write_flags: int = 0) -> int:
-        body = Struct("=QQIIQI4x").pack(
-            handle.fh, offset, len(data), write_flags, 0, handle.flags
-        )
+        body = Struct("=QQIIQI4x").pack(handle.fh, offset, len(data), write_flags, 0, handle.flags)
         payload = await self.call(Opcode.WRITE, handle.nodeid, body + data)
         return int.from_bytes(payload[:4], "little")
 

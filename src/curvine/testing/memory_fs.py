@@ -83,6 +83,7 @@ class MemoryReader:
         self._fd: int | None = None
         self.status = inode.status(path)
         self.length = self.status.len
+        self.from_cache = True
 
     async def read(self, offset: int, length: int) -> bytes:
         end = min(offset + length, self.length)
@@ -197,7 +198,7 @@ class MemoryFileSystem:
         return [inode.children[name].status(join(path, name)) for name in names[:limit]]
 
     async def filesystem_info(self) -> FilesystemInfo:
-        used = sum(len(inode.data) for inode in self._walk(self.root))
+        used = sum(len(inode.data) for inode in _walk(self.root))
         return FilesystemInfo("memory", (), 1, 0, 0, 1 << 30, (1 << 30) - used, used, 0, 0)
 
     def read_only(self, path: str) -> bool:
@@ -457,8 +458,10 @@ class MemoryFileSystem:
         if victim.children:
             raise errors.DirectoryNotEmpty(path)
 
-    def _walk(self, inode: Inode) -> Sequence[Inode]:
-        found = [inode]
-        for child in (inode.children or {}).values():
-            found.extend(self._walk(child))
-        return found
+
+def _walk(inode: Inode) -> Sequence[Inode]:
+    """An inode and everything below it."""
+    found = [inode]
+    for child in (inode.children or {}).values():
+        found.extend(_walk(child))
+    return found

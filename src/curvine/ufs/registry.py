@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from curvine.errors import InvalidArgument, Unsupported
+from curvine.model.credentials import EXPOSE
 from curvine.ufs.base import Ufs
+from curvine.ufs.credentials import resolved
 from curvine.ufs.posix import PosixUfs
 
 # Keys that may stand beside the scheme's own: read by load tasks and by other drivers.
@@ -53,7 +55,7 @@ def check_properties(uri: str, properties: Mapping[str, str]) -> None:
     """Unsupported for a scheme without a driver, InvalidArgument for keys that mean nothing."""
     driver = _driver(uri)
     for key in properties:
-        if key in driver.keys or key.startswith(_SHARED_PREFIXES):
+        if key in driver.keys or key == EXPOSE or key.startswith(_SHARED_PREFIXES):
             continue
         near = difflib.get_close_matches(key, sorted(driver.keys), 1)
         hint = f"; did you mean {near[0]}?" if near else _known(scheme_of(uri), driver)
@@ -61,10 +63,13 @@ def check_properties(uri: str, properties: Mapping[str, str]) -> None:
 
 
 def open_ufs(uri: str, properties: Mapping[str, str] | None = None) -> Ufs:
-    """The under storage at ``uri``. Nothing is contacted before the first call."""
+    """The under storage at ``uri``. Nothing is contacted before the first call.
+
+    References to credentials are resolved here, on the node that uses them.
+    """
     properties = properties or {}
     check_properties(uri, properties)
-    return _driver(uri).make(uri, properties)
+    return _driver(uri).make(uri, resolved(properties))
 
 
 def _driver(uri: str) -> Driver:

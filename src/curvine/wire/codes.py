@@ -78,6 +78,8 @@ class RpcCode(IntEnum):
     # ours
     WATCH = 100
     SYNC_METADATA = 101
+    AUTH_HELLO = 102
+    AUTH_PROOF = 103
 
 
 class RequestStatus(IntEnum):
@@ -114,6 +116,8 @@ CAP_WATCH = "curvine-py.watch.1"
 CAP_SYNC = "curvine-py.sync.1"
 CAP_LOCAL_FD = "curvine-py.local-fd.1"
 CAP_LARGE_BLOCKS = "curvine-py.large-blocks.1"
+CAP_REFERENCES = "curvine-py.references.1"
+CAP_COPY = "curvine-py.copy.1"  # a report of a copy (43) carries the attempt of its request (42)
 
 
 def status_byte(request: int, response: int = ResponseStatus.UNDEFINED) -> int:

@@ -34,6 +34,12 @@ from curvine.model.lock import FileLock, LockFlavor, LockType
 from curvine.model.worker import ClientAddress, ComponentInfo, WorkerAddress
 from curvine.wire.pb import common_pb2, master_pb2
 
+# Protobuf gives numbers; looking a member up here costs a tenth of calling the enumeration.
+_STORAGE_TYPES = {int(member): member for member in StorageType}
+_TTL_ACTIONS = {int(member): member for member in TtlAction}
+_STATES = {int(member): member for member in StorageState}
+_FILE_TYPES = {int(member): member for member in FileType}
+
 # --- storage policy, status ---------------------------------------------------------------------
 
 
@@ -49,11 +55,11 @@ def fill_policy(out: common_pb2.StoragePolicyProto, policy: StoragePolicy) -> No
 def read_policy(src: common_pb2.StoragePolicyProto) -> StoragePolicy:
     """The policy in a message."""
     return StoragePolicy(
-        storage_type=StorageType(src.storage_type),
-        ttl_ms=src.ttl_ms,
-        ttl_action=TtlAction(src.ttl_action),
-        ufs_mtime=src.ufs_mtime,
-        state=StorageState(src.state),
+        _STORAGE_TYPES[src.storage_type],
+        src.ttl_ms,
+        _TTL_ACTIONS[src.ttl_action],
+        src.ufs_mtime,
+        _STATES[src.state],
     )
 
 
@@ -98,7 +104,7 @@ def read_status(src: common_pb2.FileStatusProto) -> FileStatus:
         len=src.len,
         replicas=src.replicas,
         block_size=src.block_size,
-        file_type=FileType(src.file_type) if src.HasField("file_type") else _type_of(src),
+        file_type=_FILE_TYPES[src.file_type] if src.HasField("file_type") else _type_of(src),
         x_attr=dict(src.x_attr),
         storage_policy=read_policy(src.storage_policy),
         owner=src.owner,
@@ -202,10 +208,10 @@ def read_block(src: common_pb2.ExtendedBlockProto) -> ExtendedBlock:
     return ExtendedBlock(
         id=src.id,
         len=src.block_size,
-        storage_type=StorageType(src.storage_type)
+        storage_type=_STORAGE_TYPES[src.storage_type]
         if src.HasField("storage_type")
         else StorageType.DISK,
-        file_type=FileType(src.file_type) if src.HasField("file_type") else FileType.FILE,
+        file_type=_FILE_TYPES[src.file_type] if src.HasField("file_type") else FileType.FILE,
         alloc_opts=read_alloc(src.alloc_opts) if src.HasField("alloc_opts") else None,
     )
 
@@ -258,7 +264,7 @@ def read_commits(rows: Iterable[common_pb2.CommitBlockProto]) -> tuple[CommitBlo
             row.block_id,
             row.block_len,
             tuple(
-                BlockLocation(location.worker_id, StorageType(location.storage_type))
+                BlockLocation(location.worker_id, _STORAGE_TYPES[location.storage_type])
                 for location in row.locations
             ),
         )
@@ -310,13 +316,14 @@ def fill_create_opts(out: master_pb2.CreateFileOptsProto, opts: CreateOpts) -> N
 
 def read_create_opts(src: master_pb2.CreateFileOptsProto) -> CreateOpts:
     """create's options in a message."""
+    x_attr = src.x_attr
     return CreateOpts(
         client_name=src.client_name,
         create_parent=src.create_parent,
-        file_type=FileType(src.file_type) if src.HasField("file_type") else FileType.FILE,
+        file_type=_FILE_TYPES[src.file_type] if src.HasField("file_type") else FileType.FILE,
         replicas=src.replicas,
         block_size=src.block_size,
-        x_attr=dict(src.x_attr),
+        x_attr=dict(x_attr) if x_attr else {},
         storage_policy=read_policy(src.storage_policy),
         mode=src.mode,
         owner=src.owner,

@@ -6,7 +6,8 @@ States (data-plane specification 3.5)::
     ALLOCATING --file made--> WRITING --complete--> FINALIZING --published--> FINALIZED
                                  ^                      |
                                  +------ refused -------+
-    a restart finds WRITING as RECOVERING: readable, refused for writing; Cancel or delete ends it
+    a restart finds WRITING as RECOVERING: readable; an Open with ``resume`` makes it WRITING again;
+    any other is refused if nothing was published, else begins anew; Cancel or delete ends it
     FINALIZED --open for write--> WRITING, the published generation stays and is served
 
 FINALIZED is the absence of an :class:`OpenBlock`. Everything is owned by the loop thread; ``lock``
@@ -56,7 +57,10 @@ class View(msgspec.Struct, frozen=True, gc=False):
 class OpenBlock:
     """A block with an unpublished generation, or with a writer that has not written yet."""
 
-    __slots__ = ("capacity", "ended", "id", "lock", "staging", "state", "storage_type", "users")
+    __slots__ = (
+        "capacity", "ended", "id", "idle_since", "lock", "resumable", "staging", "state",
+        "storage_type", "users",
+    )  # fmt: skip
 
     def __init__(self, block: int, storage_type: StorageType, capacity: int) -> None:
         self.id = block
@@ -65,5 +69,7 @@ class OpenBlock:
         self.state = State.ALLOCATING
         self.staging: Staging | None = None  # None: a rewrite before its first write
         self.users = 0  # sessions attached
+        self.resumable = True  # the bytes that are there are those that were written
+        self.idle_since = 0.0  # monotonic; when the last session ended
         self.ended = False  # published or discarded: sessions still attached may not write
         self.lock = asyncio.Lock()

@@ -22,7 +22,8 @@ from curvine.worker.index import BlockIndex
 from curvine.worker.inventory import take_inventory
 from curvine.worker.iopool import IoPool
 from curvine.worker.layout import remove
-from curvine.worker.staging import Staging, copy_range
+from curvine.worker.staging import LEAST_PROMISE, Staging, copy_range
+from curvine.worker.stats import BlockStats
 from curvine.worker.tiers import Tiers
 
 # Writes at least this long (bytes) go to a thread: their copy into the page cache takes longer than
@@ -39,6 +40,7 @@ class BlockStore:
     def __init__(self, tiers: Tiers, io: IoPool) -> None:
         self.tiers = tiers
         self.io = io
+        self.stats = BlockStats()
         self._generations = Generations(tiers, io)
         self.index = BlockIndex({}, {})
 
@@ -49,15 +51,25 @@ class BlockStore:
     # --- writing --------------------------------------------------------------------------------
 
     async def begin(
-        self, block: int, storage_type: StorageType, capacity: int, alloc: AllocOpts | None
+        self,
+        block: int,
+        storage_type: StorageType,
+        capacity: int,
+        alloc: AllocOpts | None,
+        *,
+        resume: bool = False,
     ) -> OpenBlock:
-        """Open ``block`` for writing and attach the caller: create, resume or rewrite it."""
+        """Open ``block`` for writing and attach the caller: create, go on with or rewrite it.
+
+        What an earlier run of the worker left unfinished is gone on with only if ``resume`` says
+        so."""
         open_block = self.index.open.get(block)
         fresh = open_block is None
         if open_block is None:
             open_block = self.index.open[block] = OpenBlock(block, storage_type, capacity)
-        if open_block.state is State.RECOVERING:
-            raise _left_over(block)
+        elif open_block.state is State.RECOVERING and not (resume and open_block.resumable):
+            await self._give_up_leftover(open_block)
+            return await self.begin(block, storage_type, capacity, alloc, resume=resume)
         open_block.capacity = max(capacity, open_block.capacity)
         open_block.users += 1
         try:
@@ -75,7 +87,14 @@ class BlockStore:
                 raise IoFailed(f"cannot open block {block}: {error.strerror}") from error
             raise
         # Finished by another session while we waited for the lock.
-        return await self.begin(block, storage_type, capacity, alloc)
+        return await self.begin(block, storage_type, capacity, alloc, resume=resume)
+
+    async def _give_up_leftover(self, open_block: OpenBlock) -> None:
+        if open_block.id not in self.index.published:
+            raise _left_over(open_block.id)
+        async with open_block.lock:
+            if open_block.state is State.RECOVERING and not open_block.ended:
+                await self._drop(open_block)
 
     async def _prepare(self, open_block: OpenBlock, alloc: AllocOpts | None) -> None:
         base = self.index.published.get(open_block.id)
@@ -94,11 +113,14 @@ class BlockStore:
         """
         open_block.users -= 1
         held = open_block.staging
-        if open_block.users or open_block.ended or open_block.lock.locked() or held is None:
+        if not open_block.users:
+            open_block.idle_since = monotonic()
+        if open_block.users or open_block.ended or held is None:
             return
         if held.lent:
             held.take_back()
-        held.close()
+        if not open_block.lock.locked():
+            held.close()
 
     async def abandon(self, open_block: OpenBlock) -> None:
         """An Open failed half-way: give the generation up, unless another session works on it."""
@@ -117,7 +139,7 @@ class BlockStore:
             or held.dir.slow
             or open_block.ended
             or open_block.lock.locked()
-            or not held.grow(offset + len(data))
+            or not held.grow(offset, len(data))
         ):
             return self._write(open_block, offset, data)
         return self._write_here(open_block, held, offset, data)
@@ -152,20 +174,20 @@ class BlockStore:
     ) -> None:
         """Run ``work`` on a file that has room for ``size`` bytes at ``offset``, in a thread."""
         async with open_block.lock:
-            if open_block.ended:
-                raise IoFailed(f"block {open_block.id} was finished while this stream was open")
             held = await self._stage(open_block, offset)
-            end = offset + size
-            if not held.grow(end):
-                held = await self._move(open_block, held, end)
-                held.grow(end)
+            before = held.size
+            if not held.grow(offset, size):
+                held = await self._move(open_block, held, size)
+                held.grow(offset, size)
             try:
                 await self.io.run(work, held.open())
             except OSError as error:
                 if isinstance(error, CurvineError) or error.errno not in _FULL:
                     raise IoFailed(f"cannot write block {open_block.id}: {error}") from error
-                held = await self._move(open_block, held, end)
-                held.grow(end)
+                if not held.lent:  # what was taken of these bytes must not count
+                    await self.io.run(held.cut_back, before)
+                held = await self._move(open_block, held, size)
+                held.grow(offset, size)
                 await self.io.run(work, held.open())
 
     async def lend(self, open_block: OpenBlock, offset: int, *, by_path: bool) -> Staging | None:
@@ -185,15 +207,13 @@ class BlockStore:
         Below the published length that is another file than before; with its directory full, too.
         """
         async with open_block.lock:
-            if open_block.ended:
-                raise IoFailed(f"block {open_block.id} was finished while this stream was open")
             held = await self._stage(open_block, offset)
             end = offset + 1
             if not held.lent and held.lend(open_block.capacity, whole=False):
                 pass  # a private copy, just made
             if held.lent and held.promise_more(end, open_block.capacity):
                 return held
-            held = await self._move(open_block, held, end, agreed=True)
+            held = await self._move(open_block, held, LEAST_PROMISE, agreed=True)
             held.lent = True
             if not held.promise_more(end, open_block.capacity):
                 raise DiskOutOfSpace(f"no room for block {open_block.id} on this worker")
@@ -207,6 +227,8 @@ class BlockStore:
 
     async def _stage(self, open_block: OpenBlock, offset: int, *, private: bool = False) -> Staging:
         """A staging file that may be written at ``offset`` (anywhere, if ``private``)."""
+        if open_block.ended:
+            raise IoFailed(f"block {open_block.id} was finished while this stream was open")
         base = self.index.published.get(open_block.id)
         held = await self._generations.for_write(open_block, base, offset, private=private)
         open_block.staging = held
@@ -214,13 +236,13 @@ class BlockStore:
         return held
 
     async def _move(
-        self, open_block: OpenBlock, held: Staging, end: int, *, agreed: bool = False
+        self, open_block: OpenBlock, held: Staging, more: int, *, agreed: bool = False
     ) -> Staging:
-        """Go on in a directory with room for ``end`` bytes. A file that is lent moves only if its
-        one writer ``agreed`` and gets to know the new one."""
+        """Go on in a directory with room for ``more`` bytes besides. A file that is lent moves only
+        if its one writer ``agreed`` and gets to know the new one."""
         if held.lent and (open_block.users > 1 or not agreed):
             raise DiskOutOfSpace(f"no room for block {open_block.id}, and others write its file")
-        held = open_block.staging = await self._generations.move(open_block, held, end)
+        held = open_block.staging = await self._generations.move(open_block, held, more)
         return held
 
     # --- ending a generation --------------------------------------------------------------------
@@ -228,11 +250,12 @@ class BlockStore:
     async def complete(self, block: int, length: int, capacity: int, *, sync: bool) -> None:
         """Publish ``block`` at ``length``. Repeating it with the same length does nothing."""
         open_block = self.index.open.get(block)
-        if open_block is None:
+        recovering = open_block is not None and open_block.state is State.RECOVERING
+        if recovering and block not in self.index.published:
+            raise _left_over(block)
+        if open_block is None or recovering:
             await self._complete_again(block, length, sync=sync)
             return
-        if open_block.state is State.RECOVERING:
-            raise _left_over(block)
         async with open_block.lock:
             if not open_block.ended:
                 if length > capacity:
@@ -281,6 +304,12 @@ class BlockStore:
             return
         async with open_block.lock:
             if not open_block.ended:
+                await self._drop(open_block)
+
+    async def give_up(self, open_block: OpenBlock) -> None:
+        """Drop an unpublished generation, if no session is attached to it."""
+        async with open_block.lock:
+            if not open_block.ended and not open_block.users:
                 await self._drop(open_block)
 
     async def delete(self, block: int) -> int:

@@ -44,7 +44,7 @@ class Generations:
             return await self._copy(open_block, base, held)
         if held is not None:
             return held
-        held = files.append_to(base.dir, open_block.id, base.len, marked=base.marked)
+        held = files.append_to(base.dir, open_block.id, base.len, base.used, marked=base.marked)
         return held if held is not None else await self._copy(open_block, base, None)
 
     async def _create(self, open_block: OpenBlock) -> Staging:
@@ -56,43 +56,49 @@ class Generations:
     ) -> Staging:
         """A private copy of the generation, with what was appended to it so far."""
         length = appended.settle() if appended is not None else base.len
+        takes = base.used + (appended.counted if appended is not None else 0)
         where = base.dir
-        if not where.charge(length):
+        if not where.charge(takes):
             where = self._tiers.choose(
-                open_block.storage_type, max(length, open_block.capacity), least=length,
+                open_block.storage_type,
+                max(takes, open_block.capacity),
+                least=takes,
                 without=where,
-            )  # fmt: skip
-            where.charge(length)
+            )
+            where.charge(takes)
         source = base.dir.layout.active_path(open_block.id)
         try:
             held = await self._io.run(
-                files.copy_of, where, open_block.id, source, length, Mode.COPY
+                files.copy_of, where, open_block.id, source, length, takes, Mode.COPY
             )
         except OSError as error:
-            where.release(length)
+            where.release(takes)
             raise _disk_error(error, f"cannot copy block {open_block.id}") from error
         if appended is not None:
             appended.discard()
         return held
 
-    async def move(self, open_block: OpenBlock, held: Staging, end: int) -> Staging:
-        """Go on in another directory, with room for a file of ``end`` bytes."""
-        full = DiskOutOfSpace(f"no room for block {open_block.id} on this worker")
+    async def move(self, open_block: OpenBlock, held: Staging, more: int) -> Staging:
+        """Go on in another directory, which has room for ``more`` bytes as well."""
         length = held.settle()
+        takes = held.base_used + held.counted
         try:
             where = self._tiers.choose(
-                open_block.storage_type, max(end, open_block.capacity), least=max(end, length),
+                open_block.storage_type,
+                max(takes + more, open_block.capacity),
+                least=takes + more,
                 without=held.dir,
-            )  # fmt: skip
+            )
         except Common:
-            raise full from None
-        where.charge(length)
+            raise DiskOutOfSpace(f"no room for block {open_block.id} on this worker") from None
+        where.charge(takes)
+        mode = Mode.COPY if held.mode is Mode.APPEND else held.mode
         try:
             moved = await self._io.run(
-                files.copy_of, where, open_block.id, held.path, length, _moved(held.mode)
+                files.copy_of, where, open_block.id, held.path, length, takes, mode
             )
         except OSError as error:
-            where.release(length)
+            where.release(takes)
             raise _disk_error(error, f"cannot move block {open_block.id}") from error
         held.discard()
         return moved
@@ -101,13 +107,9 @@ class Generations:
         self, block: int, held: Staging, base: Published | None, length: int, *, sync: bool
     ) -> Published:
         """Make the file ``length`` long, put it in place of ``base`` and book it."""
-        more = length - held.size
-        if not held.dir.charge(more):
-            raise Common(f"no room for {length} bytes in {held.dir.layout.data_dir}")
-        held.counted += more
 
         def work() -> int:
-            if more:
+            if length > held.size:
                 held.extend(length)
             used = held.used()
             if held.mode is Mode.APPEND:
@@ -148,11 +150,6 @@ class Generations:
                 remove(base.dir.layout.active_path(block))
         held.dir.recount(counted, used)
         held.close()
-
-
-def _moved(mode: Mode) -> Mode:
-    """A tail of the published file becomes a copy of all of it, elsewhere."""
-    return Mode.COPY if mode is Mode.APPEND else mode
 
 
 def _disk_error(error: OSError, what: str) -> CurvineError:

@@ -31,6 +31,13 @@ class BlockIndex:
                 held = open_block.staging
                 yield block, held.length(), held.dir.storage_type, False
 
+    def lengths(self, block: int) -> tuple[int | None, int | None]:
+        """Bytes of the generation that is being written, and of the published one."""
+        open_block = self.open.get(block)
+        held = open_block.staging if open_block is not None else None
+        generation = self.published.get(block)
+        return held.length() if held else None, generation.len if generation else None
+
     def view(self, block: int) -> View:
         """What a reader of ``block`` gets: the published generation, else what is being written."""
         open_block = self.open.get(block)

@@ -7,11 +7,18 @@ Below each data directory D lies the root D/<cluster_id> (data-plane specificati
     staging/blk_<id>                 block being written
     active/b<x>/b<y>/blk_<id>        published block; x = (id >> 48) & 31, y = (id >> 32) & 31
 
-A block's content is the file's content, its length the file's length. One addition of ours: while a
-published block is appended to in place, and afterwards, the extended attribute ``LENGTH_ATTRIBUTE``
-of its file holds the published length; what lies behind it was never committed and a start cuts it
-off. Such a file has the sticky bit in its mode, so that a scan need not ask every file for the
-attribute. A file without it is published as long as it is. Lengths are bytes.
+A block's content is the file's content, its length the file's length. Two additions of ours, both
+extended attributes:
+
+- While a published block is appended to in place, and afterwards, ``LENGTH_ATTRIBUTE`` of its file
+  holds the published length; what lies behind it was not committed. Such a file has the sticky bit
+  in its mode, so that a scan need not ask every file for the attribute. A file without it is
+  published as long as it is.
+- Unfinished bytes can be trusted as long as the machine runs: a killed worker leaves them in the
+  page cache. So a staging file carries in ``BOOT_ATTRIBUTE`` which run of the machine wrote it, as
+  does the length attribute behind the length; after a reboot, unfinished bytes are given up.
+
+Lengths are bytes.
 """
 
 from __future__ import annotations
@@ -24,12 +31,14 @@ import tomllib
 import uuid
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 
 import msgspec
 
 from curvine.errors import ConfigError
 
 LENGTH_ATTRIBUTE = "user.curvine.length"
+BOOT_ATTRIBUTE = "user.curvine.boot"
 _PREFIX = "blk_"
 
 
@@ -43,11 +52,16 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class FoundBlock(msgspec.Struct, frozen=True, gc=False):
-    """A block file met by a scan: its length, and the bytes it takes on disk."""
+    """A block file met by a scan: its length, and the bytes it takes on disk.
+
+    ``whole``: the length with what was appended in place and not published; ``fresh``: the machine
+    has not been rebooted since unfinished bytes were written."""
 
     id: int
     len: int
     used: int
+    whole: int
+    fresh: bool = False
 
 
 class Layout:
@@ -147,14 +161,15 @@ class Layout:
             self._made.add(leaf)
 
     def scan_active(self) -> Iterator[FoundBlock]:
-        """Every published block, tails of unfinished appends cut off."""
+        """Every published block; unfinished appends are cut off if they cannot be trusted."""
+        boot = boot_id()
         for outer in _directories(self.active_dir):
             for inner in _directories(outer):
-                yield from _blocks(inner)
+                yield from _blocks(inner, boot, staged=False)
 
     def scan_staging(self) -> Iterator[FoundBlock]:
         """Every block that was being written when the last process ended."""
-        return _blocks(self.staging_dir)
+        return _blocks(self.staging_dir, boot_id(), staged=True)
 
 
 def new_identity(cluster_id: str, worker_id: int | None) -> Identity:
@@ -197,7 +212,7 @@ def _directories(path: str) -> list[str]:
         return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
-def _blocks(path: str) -> Iterator[FoundBlock]:
+def _blocks(path: str, boot: str, *, staged: bool) -> Iterator[FoundBlock]:
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with os.scandir(directory) as entries:  # by descriptor: no path is looked up per file
@@ -206,23 +221,46 @@ def _blocks(path: str) -> Iterator[FoundBlock]:
                 if block is None or not entry.is_file(follow_symlinks=False):
                     continue
                 info = entry.stat(follow_symlinks=False)
-                length = info.st_size
-                if info.st_mode & stat.S_ISVTX:
-                    length = _cut_unpublished(f"{path}/{entry.name}", length)
-                yield FoundBlock(block, length, min(length, info.st_blocks * 512))
+                length = whole = info.st_size
+                fresh = False
+                if staged:
+                    fresh = _attribute(f"{path}/{entry.name}", BOOT_ATTRIBUTE) == boot
+                elif info.st_mode & stat.S_ISVTX:
+                    length, fresh = _published_part(f"{path}/{entry.name}", length, boot)
+                    whole = whole if fresh else length
+                used = min(whole, info.st_blocks * 512)
+                yield FoundBlock(block, length, used, whole, fresh)
     finally:
         os.close(directory)
 
 
-def _cut_unpublished(path: str, length: int) -> int:
-    """The published length of a file that was appended to in place."""
+def _published_part(path: str, length: int, boot: str) -> tuple[int, bool]:
+    """The published length of a file that was appended to in place, and whether more is kept."""
+    digits, _, written_in = _attribute(path, LENGTH_ATTRIBUTE).partition(" ")
+    if not digits.isdigit():
+        return length, False  # copied from elsewhere without its attribute: all of it counts
+    published = min(int(digits), length)
+    if published == length or written_in == boot:
+        return published, published < length
+    os.truncate(path, published)
+    return published, False
+
+
+def _attribute(path: str, name: str) -> str:
     try:
-        published = int(os.getxattr(path, LENGTH_ATTRIBUTE))
-    except (OSError, ValueError):
-        return length  # copied from elsewhere without its attribute: all of it counts
-    if published < length:
-        os.truncate(path, published)
-    return min(published, length)
+        return os.getxattr(path, name).decode("ascii", "replace")
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """Names this run of the machine; a new one where the kernel does not tell."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return str(uuid.uuid4())
 
 
 def _sync_directory(path: str) -> None:

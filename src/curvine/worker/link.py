@@ -32,9 +32,11 @@ from curvine.wire.codes import RpcCode
 from curvine.wire.convert_cluster import encode_heartbeat
 from curvine.wire.pb import worker_pb2
 from curvine.worker.blockstore import BlockStore
+from curvine.worker.reclaim import reclaim
 
 RETRY_AFTER = 1.0  # pause after a failed beat
 CONCURRENT_DELETES = 10
+_RECLAIM_EVERY = 600.0  # look for unfinished blocks that nobody goes on with
 _log = logging.getLogger(__name__)
 
 _FINALIZED = worker_pb2.BLOCK_REPORT_STATUS_PROTO_FINALIZED
@@ -57,6 +59,7 @@ class MasterLink:
         component: ComponentInfo,
         interval: float,
         report_limit: int,
+        unfinished_idle: float,
         clock: Clock,
         on_registered: Callable[[], None],
     ) -> None:
@@ -69,6 +72,9 @@ class MasterLink:
         self._component = component
         self._interval = interval
         self._report_limit = report_limit
+        self._unfinished_idle = unfinished_idle
+        self._next_reclaim = clock.monotonic() + unfinished_idle
+        self._clock = clock
         self._started_ms = clock.now_ms()
         self._on_registered = on_registered
         self._once = OnceLogger(_log, clock=clock)
@@ -78,6 +84,17 @@ class MasterLink:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._registered = False  # the last beat was heard
+        self.storages: tuple[StorageInfo, ...] = ()  # as the last beat said
+
+    @property
+    def registered(self) -> bool:
+        """Whether the master heard our last beat."""
+        return self._registered
+
+    @property
+    def deletions_left(self) -> int:
+        """Blocks that the master wants gone and does not know to be gone."""
+        return len(self._pending)
 
     async def run(self) -> None:
         """Register and beat until ``stop``."""
@@ -98,6 +115,7 @@ class MasterLink:
                         self._registered = True
                         _log.info("the master answers again")
                 await self._confirm_deleted()
+                await self._reclaim()
             except CurvineError as error:
                 self._registered = False
                 pause = min(RETRY_AFTER, self._interval)
@@ -156,7 +174,8 @@ class MasterLink:
                     where.layout.root,
                 )
             rows.append(where.info(blocks, healthy))
-        return tuple(rows)
+        self.storages = tuple(rows)
+        return self.storages
 
     # --- reports --------------------------------------------------------------------------------
 
@@ -183,6 +202,17 @@ class MasterLink:
         for block in confirmed:
             del self._deleted[block]
             self._pending.discard(block)
+
+    async def _reclaim(self) -> None:
+        """Now and then, look for what dead clients left."""
+        if self._clock.monotonic() < self._next_reclaim:
+            return
+        self._next_reclaim = self._clock.monotonic() + min(self._unfinished_idle, _RECLAIM_EVERY)
+        questions = await reclaim(self._store, self._unfinished_idle)
+        rows = [_row(block, _WRITING, length, kind) for block, length, kind in questions]
+        for start in range(0, len(rows), self._report_limit):
+            page = rows[start : start + self._report_limit]
+            await self._report(page, full=False, total=len(page))
 
     async def _report(
         self, rows: list[worker_pb2.BlockReportInfoProto], *, full: bool, total: int

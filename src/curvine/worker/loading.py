@@ -15,13 +15,24 @@ import asyncio
 from collections.abc import Iterator
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from curvine.client.block_writer import BlockWriter
 from curvine.client.cluster import ClusterClient
 from curvine.client.local_file import Data
-from curvine.errors import CurvineError, UfsFailed
+from curvine.errors import Common, CurvineError, UfsFailed
 from curvine.model.block import BlockLocation, CommitBlock, LocatedBlock
-from curvine.model.inode import CreateOpts, FileStatus, OpenFlag, SetAttr, StoragePolicy
+from curvine.model.inode import (
+    CreateOpts,
+    FileStatus,
+    MkdirOpts,
+    OpenFlag,
+    SetAttr,
+    StoragePolicy,
+)
 from curvine.model.job import LoadTask
+from curvine.model.mount import ufs_path_of
+from curvine.model.path import join, relative
 from curvine.ufs.base import Ufs, UfsReader, UfsStatus
 from curvine.worker.blocks import OpenBlock
 from curvine.worker.blockstore import BlockStore
@@ -140,7 +151,7 @@ class Loader:
             flags |= OpenFlag.TRUNC
         opts = CreateOpts(
             client_name=self._client.client_name,
-            create_parent=True,
+            create_parent=False,
             replicas=job.replicas,
             block_size=job.block_size,
             storage_policy=StoragePolicy(
@@ -150,7 +161,25 @@ class Loader:
             owner=about.owner,
             group=about.group,
         )
-        return await self._client.ns.create_file(self._task.target_path, opts, flags)
+        target = self._task.target_path
+        try:
+            return await self._client.ns.create_file(target, opts, flags)
+        except Common:  # most likely a parent is missing; if not, the second try says what it is
+            await self._make_parents(target)
+            opts = replace(opts, create_parent=True)
+            return await self._client.ns.create_file(target, opts, flags)
+
+    async def _make_parents(self, target: str) -> None:
+        """Make the directories above ``target`` as they are in the source, mode and owner too."""
+        mount = self._task.job.mount
+        path = mount.cv_path
+        for name in relative(target, mount.cv_path).split("/")[:-1]:
+            path = join(path, name)
+            about = await self._ufs.stat(ufs_path_of(mount, path))
+            opts = MkdirOpts(
+                create_parent=True, mode=about.mode, owner=about.owner, group=about.group
+            )
+            await self._client.ns.mkdir(path, opts)
 
     async def _copy(self, source: UfsReader, status: FileStatus) -> list[CommitBlock]:
         """Fill block after block; what was committed for each."""

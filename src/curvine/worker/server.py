@@ -19,10 +19,20 @@ from curvine.clock import Clock
 from curvine.config.data_dir import DataDir
 from curvine.config.schema import ClusterConf
 from curvine.errors import ConfigError
+from curvine.httpd.access import Access
+from curvine.httpd.server import HttpServer
 from curvine.model.worker import ComponentInfo, WorkerAddress
+from curvine.rpc.auth import Auth
 from curvine.rpc.connector import MasterConnector
 from curvine.rpc.server import Handler, RpcServer
-from curvine.wire.codes import CAP_LARGE_BLOCKS, CAP_LOCAL_FD, CAP_SYNC, RpcCode
+from curvine.wire.codes import (
+    CAP_COPY,
+    CAP_LARGE_BLOCKS,
+    CAP_LOCAL_FD,
+    CAP_REFERENCES,
+    CAP_SYNC,
+    RpcCode,
+)
 from curvine.worker.blockstore import BlockStore
 from curvine.worker.handlers.batch import BatchHandler
 from curvine.worker.handlers.peers import PeerCheck
@@ -32,10 +42,12 @@ from curvine.worker.handlers.write import WriteHandler
 from curvine.worker.iopool import IoPool
 from curvine.worker.layout import Identity, Layout, new_identity
 from curvine.worker.link import MasterLink
+from curvine.worker.pages import WorkerPages
+from curvine.worker.replication import Copies
 from curvine.worker.tasks import LoadTasks, OpenUfs
 from curvine.worker.tiers import StorageDir, Tiers
 
-CAPABILITIES = (CAP_SYNC, CAP_LOCAL_FD, CAP_LARGE_BLOCKS)
+CAPABILITIES = (CAP_SYNC, CAP_LOCAL_FD, CAP_LARGE_BLOCKS, CAP_COPY, CAP_REFERENCES)
 # A beat that cannot be delivered is given up after about this long (s) and sent anew, current.
 MASTER_RETRY = 2.0
 _log = logging.getLogger(__name__)
@@ -55,14 +67,17 @@ class WorkerServer:
         self._clock = clock
         self._open_ufs = open_ufs
         self._on_registered = on_registered
+        self._auth = Auth.of(conf, clock)
         self._locks: list[int] = []
         self._io = IoPool(conf.worker.io_threads)
         self.store = BlockStore(Tiers(self._open_dirs()), self._io)
         self._rpc: RpcServer | None = None
+        self._http: HttpServer | None = None
         self._master: MasterConnector | None = None
         self._link: MasterLink | None = None
         self._linking: asyncio.Task[None] | None = None
         self._tasks: LoadTasks | None = None
+        self._copies: Copies | None = None
 
     @property
     def identity(self) -> Identity:
@@ -79,14 +94,19 @@ class WorkerServer:
         conf, worker = self._conf, self._conf.worker
         identity = self.identity
         self._tasks = LoadTasks(conf, self.store, identity.worker_id, self._clock, self._open_ufs)
+        self._master = self._connector()
+        self._copies = Copies(
+            conf, self.store, identity.worker_id, self._master, self._clock, self._auth
+        )
         self._rpc = RpcServer(
-            self._handlers(self._tasks),
+            self._handlers(self._tasks, self._copies),
             name="worker",
             ordered=True,
             idle_timeout=worker.io_timeout / 1000 if worker.io_close_idle else None,
             stall_timeout=worker.io_timeout / 1000,
             executor=self._io.threads,
             clock=self._clock,
+            auth=self._auth,
         )
         host, port = await self._rpc.start(worker.bind_host, worker.rpc_port)
         await self._rpc.start_local(f"curvine/{conf.cluster_id}/{identity.worker_id}/{port}")
@@ -95,9 +115,9 @@ class WorkerServer:
             hostname=worker.hostname,
             ip_addr=conf.worker_advertised_host(),
             rpc_port=port,
-            web_port=worker.web_port,
+            web_port=await self._start_pages(self._rpc),
         )
-        self._start_link(address)
+        self._start_link(self._master, address)
         return host, port
 
     async def close(self) -> None:
@@ -105,8 +125,12 @@ class WorkerServer:
         if self._link is not None and self._linking is not None:
             await self._link.stop()
             await self._linking
+        if self._http is not None:
+            await self._http.close()
         if self._tasks is not None:
             await self._tasks.close()
+        if self._copies is not None:
+            await self._copies.close()
         if self._rpc is not None:
             await self._rpc.close()
         if self._master is not None:
@@ -116,20 +140,32 @@ class WorkerServer:
         for lock in self._locks:
             os.close(lock)
 
-    def _handlers(self, tasks: LoadTasks) -> dict[int, Handler]:
+    async def _start_pages(self, rpc: RpcServer) -> int:
+        """Serve the status pages; the port, 0 where they cannot be had."""
+        worker = self._conf.worker
+        pages = WorkerPages(self.store, lambda: len(rpc.connections), lambda: self._link)
+        access = Access(names=(worker.hostname, self._conf.worker_advertised_host()))
+        self._http = HttpServer(pages.routes(), name="worker", access=access)
+        await self._http.start(worker.bind_host, worker.web_port)
+        return self._http.port
+
+    def _handlers(self, tasks: LoadTasks, copies: Copies) -> dict[int, Handler]:
         peers = PeerCheck(self._conf.worker.compatibility)
         task = TaskHandlers(tasks)
         return {
-            RpcCode.READ_BLOCK: ReadHandler(self.store, peers, self._conf.master.max_block_size),
+            RpcCode.READ_BLOCK: ReadHandler(
+                self.store, peers, self._conf.master.max_block_size, copies.suspect
+            ),
             RpcCode.WRITE_BLOCK: WriteHandler(self.store, peers),
             RpcCode.WRITE_BLOCKS_BATCH: BatchHandler(self.store, peers),
             RpcCode.SUBMIT_TASK: task.submit,
             RpcCode.CANCEL_JOB: task.cancel_job,
+            RpcCode.SUBMIT_BLOCK_REPLICATION_JOB: copies.submit,
         }
 
-    def _start_link(self, address: WorkerAddress) -> None:
+    def _connector(self) -> MasterConnector:
         conf = self._conf
-        self._master = MasterConnector(
+        return MasterConnector(
             conf.client_master_addrs(),
             pool_size=1,
             conn_timeout=conf.client.conn_timeout_ms / 1000,
@@ -137,9 +173,13 @@ class WorkerServer:
             retry_max=MASTER_RETRY,
             retry_max_sleep=0.5,
             clock=self._clock,
+            auth=self._auth,
         )
+
+    def _start_link(self, master: MasterConnector, address: WorkerAddress) -> None:
+        conf = self._conf
         self._link = MasterLink(
-            self._master,
+            master,
             self.store,
             cluster_id=conf.cluster_id,
             address=address,
@@ -150,6 +190,7 @@ class WorkerServer:
             ),
             interval=conf.master.heartbeat_interval / 1000,
             report_limit=conf.master.block_report_limit,
+            unfinished_idle=conf.worker.unfinished_idle_time / 1000,
             clock=self._clock,
             on_registered=self._on_registered,
         )

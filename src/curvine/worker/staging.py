@@ -25,7 +25,7 @@ from enum import Enum
 
 from curvine.errors import Common, IoFailed
 from curvine.model.block import AllocOpts
-from curvine.worker.layout import LENGTH_ATTRIBUTE, bytes_used, remove
+from curvine.worker.layout import BOOT_ATTRIBUTE, LENGTH_ATTRIBUTE, boot_id, bytes_used, remove
 from curvine.worker.tiers import StorageDir
 
 FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
@@ -53,6 +53,7 @@ class Staging:
     """The file of an unpublished generation."""
 
     __slots__ = (
+        "base_used",
         "counted", "dir", "fd", "floor", "lent", "mode", "path", "promised", "reserved",
         "size",
     )  # fmt: skip
@@ -64,6 +65,7 @@ class Staging:
         self.mode = mode
         self.size = size  # length of the file as we know it
         self.floor = size if mode is Mode.APPEND else 0  # writes below are not allowed
+        self.base_used = 0  # bytes of the file that count for the published generation (APPEND)
         self.counted = 0  # bytes charged to the directory for this generation
         self.promised = 0  # offset up to which writers that write by themselves may write
         self.reserved = 0  # bytes set aside for that
@@ -80,15 +82,30 @@ class Staging:
             os.close(self.fd)
             self.fd = -1
 
-    def grow(self, end: int) -> bool:
-        """Charge for a write that ends at ``end``; False where the directory has no room."""
-        more = end - self.size
+    def grow(self, offset: int, length: int) -> bool:
+        """Charge for a write; False where the directory has no room.
+
+        Holes cost nothing. While the file has some, every write counts in full, as nobody knows
+        whether it fills one; never more than the file's length, and publishing counts exactly.
+        """
+        size = max(self.size, offset + length)
+        more = min(length, size - self.floor - self.counted)
         if more > 0:
             if not self.dir.charge(more):
                 return False
             self.counted += more
-            self.size = end
+        self.size = size
         return True
+
+    def cut_back(self, size: int) -> None:
+        """A write met a full disk: the file is as long as before, and counted as it is."""
+        fd = self.open()
+        if os.fstat(fd).st_size > size:
+            os.ftruncate(fd, size)
+        self.size = size
+        really = max(0, self.used() - self.base_used)
+        self.dir.recount(self.counted, really)
+        self.counted = really
 
     def length(self) -> int:
         """The length right now, also while somebody else writes the file."""
@@ -97,11 +114,12 @@ class Staging:
     def settle(self) -> int:
         """The true length; what a writer of its own added is counted, its promise shrinks by it."""
         if self.lent:
-            self.size = os.fstat(self.open()).st_size
-            really = self.size - self.floor
+            info = os.fstat(self.open())
+            self.size = info.st_size
+            really = max(0, bytes_used(info) - self.base_used)
             self.dir.recount(self.counted, really)
             self.counted = really
-            ahead = max(0, self.promised - self.size)
+            ahead = min(self.reserved, max(0, self.promised - self.size))
             self.dir.unreserve(self.reserved - ahead)
             self.reserved = ahead
         return self.size
@@ -110,34 +128,43 @@ class Staging:
         """Let somebody else write the file, if room can be promised.
 
         ``whole``: up to ``capacity`` at once, since the writer does not ask again. Otherwise for a
-        start; ``promise`` adds to it.
+        start; ``promise_more`` adds to it.
         """
-        self.settle()
-        least = min(capacity, self.size + LEAST_PROMISE)
-        wanted = capacity if whole else min(capacity, self.size + FIRST_PROMISE)
         lent, self.lent = self.lent, True
-        if self.promise(wanted, share=2) or (not whole and self.promise(least, share=2)):
-            return True
-        self.lent = lent
-        return False
+        if whole:
+            done = self._promise(capacity, 0, share=2)
+        else:
+            done = any(
+                self._promise(min(capacity, self.size + room), 0, share=2)
+                for room in (FIRST_PROMISE, LEAST_PROMISE)
+            )
+        self.lent = done or lent
+        return done
 
-    def promise(self, end: int, *, share: int = 1) -> bool:
-        """Set room aside, so that the file may be written up to ``end``; False if there is none.
-        ``share``: take at most one ``share``-th of what is left."""
-        self.settle()
-        more = end - max(self.promised, self.size)
+    def promise_more(self, end: int, capacity: int) -> bool:
+        """Promise room up to ``end``, and well beyond where there is some: writers ask seldom.
+
+        A writer that leaves a hole before ``end`` gets room for the far side of it only.
+        """
+        start = max(self.promised, self.settle())
+        hole = max(0, end - start - FIRST_PROMISE)
+        step = max(FIRST_PROMISE, self.counted)
+        near = max(end, start)
+        return any(
+            self._promise(min(capacity, near + room), hole, share=2)
+            for room in (step, FIRST_PROMISE // 8, LEAST_PROMISE)
+        ) or self._promise(end, hole, share=1)
+
+    def _promise(self, end: int, hole: int, *, share: int) -> bool:
+        """Set room aside for writes up to ``end`` except for ``hole`` bytes, at most one
+        ``share``-th of what is left."""
+        more = end - hole - max(self.promised, self.settle())
         if more > 0:
             if not self.dir.reserve(more, share):
                 return False
             self.reserved += more
         self.promised = max(self.promised, self.size, end)
         return True
-
-    def promise_more(self, end: int, capacity: int) -> bool:
-        """Promise up to ``end``, and well beyond where there is room: writers ask seldom."""
-        step = max(FIRST_PROMISE, self.size - self.floor)
-        generous = min(capacity, max(end, self.promised) + step)
-        return self.promise(generous, share=2) or self.promise(end)
 
     def take_back(self) -> None:
         """The writers that wrote by themselves are gone."""
@@ -151,8 +178,10 @@ class Staging:
 
     def resize(self, opts: AllocOpts) -> None:
         """Give the file the size that an Open asked for; the caller has checked the values."""
-        if not self.grow(opts.len):
+        more = 0 if opts.truncate else opts.len - self.floor - self.counted
+        if more > 0 and not self.dir.charge(more):
             raise Common(f"no room for {opts.len} bytes in {self.dir.layout.data_dir}")
+        self.counted += max(0, more)
         fd = self.open()
         try:
             if opts.truncate:
@@ -166,7 +195,11 @@ class Staging:
         really = os.fstat(fd).st_size
         if really != opts.len:
             raise IoFailed(f"the block is {really} bytes long after it was made {opts.len}")
-        self._shrunk_to(really)
+        self.size = really
+        less = self.counted - (really - self.floor)
+        if less > 0:
+            self.dir.release(less)
+            self.counted -= less
 
     def extend(self, length: int) -> None:
         """Add zeros (a hole) up to ``length``."""
@@ -175,7 +208,7 @@ class Staging:
 
     def mark_published(self, length: int) -> None:
         """Write down the length that survives a crash (APPEND only)."""
-        os.setxattr(self.open(), LENGTH_ATTRIBUTE, str(length).encode())
+        os.setxattr(self.open(), LENGTH_ATTRIBUTE, f"{length} {boot_id()}".encode())
 
     def mark_appended(self) -> None:
         """Say by the file's mode that it has a published length of its own, then write it down."""
@@ -207,26 +240,32 @@ class Staging:
             self.counted = 0
             self.close()
 
-    def _shrunk_to(self, length: int) -> None:
-        less = self.size - length
-        if less > 0:
-            self.dir.release(less)
-            self.counted -= less
-            self.size = length
-
 
 def create(where: StorageDir, block: int) -> Staging:
     """An empty NEW generation."""
     path = where.layout.staging_path(block)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    _mark_boot(fd)
     return Staging(where, path, fd, Mode.NEW, 0)
 
 
-def append_to(where: StorageDir, block: int, length: int, *, marked: bool) -> Staging | None:
-    """An APPEND generation on the published file; None where the length cannot be noted."""
+def _mark_boot(fd: int) -> None:
+    """Say that the file can be gone on with as long as the machine runs."""
+    try:
+        os.setxattr(fd, BOOT_ATTRIBUTE, boot_id().encode())
+    except OSError:
+        pass  # a file system without attributes: a restart of the worker gives the file up
+
+
+def append_to(
+    where: StorageDir, block: int, length: int, used: int, *, marked: bool
+) -> Staging | None:
+    """An APPEND generation on the published file, which has ``length`` bytes and takes ``used``;
+    None where the length cannot be noted."""
     path = where.layout.active_path(block)
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     staging = Staging(where, path, fd, Mode.APPEND, length)
+    staging.base_used = used
     try:
         if not marked:
             staging.mark_appended()
@@ -236,14 +275,18 @@ def append_to(where: StorageDir, block: int, length: int, *, marked: bool) -> St
     return staging
 
 
-def copy_of(where: StorageDir, block: int, source: str, length: int, mode: Mode) -> Staging:
-    """A generation that starts with the first ``length`` bytes of ``source``, charged already."""
+def copy_of(
+    where: StorageDir, block: int, source: str, length: int, charged: int, mode: Mode
+) -> Staging:
+    """A generation that starts with the first ``length`` bytes of ``source``; ``charged`` bytes
+    were counted for it."""
     path = where.layout.staging_path(block)
     target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         origin = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         try:
             copy_bytes(origin, target, length)
+            _mark_boot(target)
         finally:
             os.close(origin)
     except BaseException:
@@ -251,21 +294,28 @@ def copy_of(where: StorageDir, block: int, source: str, length: int, mode: Mode)
         remove(path)
         raise
     staging = Staging(where, path, target, mode, length)
-    staging.counted = length
+    staging.counted = charged
     return staging
 
 
 def copy_bytes(source: int, target: int, length: int) -> None:
-    """Make ``target`` the first ``length`` bytes of ``source``: share, else let the kernel copy."""
+    """Make ``target`` the first ``length`` bytes of ``source``: share, else copy all but holes."""
     try:
         fcntl.ioctl(target, FICLONE, source)
     except OSError as error:
         if error.errno not in _NO_SUCH_COPY:
             raise
-    else:
-        os.ftruncate(target, length)
-        return
-    copy_range(source, 0, target, 0, length)
+        offset = 0
+        while offset < length:
+            try:
+                start = os.lseek(source, offset, os.SEEK_DATA)
+            except OSError as end:
+                if end.errno != errno.ENXIO:  # ENXIO: only a hole follows
+                    raise
+                break
+            offset = min(length, os.lseek(source, start, os.SEEK_HOLE))
+            copy_range(source, start, target, start, offset - start)
+    os.ftruncate(target, length)
 
 
 def copy_range(source: int, source_off: int, target: int, target_off: int, length: int) -> int:

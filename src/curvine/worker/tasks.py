@@ -22,9 +22,12 @@ from curvine.errors import CurvineError, TimedOut
 from curvine.model.job import JobState, LoadTask, TaskProgress
 from curvine.model.mount import MountInfo
 from curvine.ufs.base import Ufs
+from curvine.ufs.credentials import stamp
 from curvine.worker.blockstore import BlockStore
 from curvine.worker.loading import Loader
 
+# A load that ends before this (s) is reported once.
+FIRST_REPORT = 1.0
 OpenUfs = Callable[[str, Mapping[str, str]], Ufs]
 _log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class LoadTasks:
         self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}  # task id -> (job id, task)
         self._client: ClusterClient | None = None
         self._starting = asyncio.Lock()
-        self._mounts: dict[tuple[str, frozenset[tuple[str, str]]], _OpenUfs] = {}
+        self._mounts: dict[object, _OpenUfs] = {}
 
     def submit(self, task: LoadTask) -> None:
         """Run ``task`` when there is a place, instead of an earlier one of the same id."""
@@ -102,14 +105,21 @@ class LoadTasks:
     async def _run(self, task: LoadTask) -> None:
         async with self._places:
             client = await self._connected()
-            async with self._ufs(task.job.mount) as ufs:
-                loader = Loader(client, self._store, self._worker_id, ufs, task)
-                reporter = asyncio.create_task(self._report_often(client, task, loader))
-                try:
-                    end = await self._load(task, loader)
-                finally:
-                    reporter.cancel()
-                await self._report(client, task, end)
+            try:
+                async with self._ufs(task.job.mount) as ufs:
+                    end = await self._copy(client, task, ufs)
+            except CurvineError as error:  # the under storage cannot be opened
+                end = TaskProgress(JobState.FAILED, 0, 0, self._clock.now_ms(), str(error))
+            await self._report(client, task, end)
+
+    async def _copy(self, client: ClusterClient, task: LoadTask, ufs: Ufs) -> TaskProgress:
+        """Copy the file and tell the master how far it is; how it ended."""
+        loader = Loader(client, self._store, self._worker_id, ufs, task)
+        reporter = asyncio.create_task(self._report_often(client, task, loader))
+        try:
+            return await self._load(task, loader)
+        finally:
+            reporter.cancel()
 
     async def _load(self, task: LoadTask, loader: Loader) -> TaskProgress:
         """Run the copy; how it ended."""
@@ -128,9 +138,12 @@ class LoadTasks:
         return TaskProgress(state, loader.done, loader.length, self._clock.now_ms(), message)
 
     async def _report_often(self, client: ClusterClient, task: LoadTask, loader: Loader) -> None:
+        interval = self._conf.job.task_report_interval / 1000
+        pause = min(FIRST_REPORT, interval)
         while True:
+            await asyncio.sleep(pause)
             await self._report(client, task, self._progress(loader, JobState.LOADING))
-            await asyncio.sleep(self._conf.job.task_report_interval / 1000)
+            pause = interval
 
     async def _report(self, client: ClusterClient, task: LoadTask, progress: TaskProgress) -> None:
         try:
@@ -149,7 +162,7 @@ class LoadTasks:
     @asynccontextmanager
     async def _ufs(self, mount: MountInfo) -> AsyncIterator[Ufs]:
         """The mount's under storage, shared by the tasks that use it at the same time."""
-        key = (mount.ufs_path, frozenset(mount.properties.items()))
+        key = (mount.ufs_path, frozenset(mount.properties.items()), stamp(mount.properties))
         shared = self._mounts.get(key)
         if shared is None:
             shared = self._mounts[key] = _OpenUfs(self._open_ufs(mount.ufs_path, mount.properties))

@@ -4,7 +4,7 @@
 Everything is counted in bytes, as used: a block being written counts for what has been written so
 far, not for its capacity. Only writers whose bytes the worker does not see (a staging file handed
 out by path or descriptor) hold a reservation, for as long as they are open: the whole block where
-they cannot ask for more (paths), else a piece at a time. ``used`` and ``reserved`` together never pass the capacity,
+they cannot ask for more (paths), else a piece at a time. Both together never pass the capacity,
 staging included. Loop thread only. Source: data-plane specification 3.1 to 3.3 and B.2.4.
 """
 
@@ -142,7 +142,7 @@ class StorageDir:
             non_fs_used=non_fs_used,
             storage_type=self.storage_type,
             block_num=block_num,
-            dir_path=self.layout.data_dir,
+            dir_path=self.layout.root,
             reserved_bytes=self.keep_free,
             failed=failed,
         )

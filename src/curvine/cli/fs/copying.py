@@ -13,129 +13,148 @@ import sys
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
+import msgspec
 
-from curvine.cli.context import Settings, interactive, pass_settings, run_with_fs
+from curvine.cli.context import Settings, pass_settings, run_with_fs
 from curvine.cli.fs.listing import walk
 from curvine.cli.fs.namespace import user_name
+from curvine.cli.output import output_option, print_json
+from curvine.cli.paths import CLUSTER_PATH
+from curvine.cli.progress import Meter
 from curvine.errors import IsADirectory, NotFound
-from curvine.model.inode import FileStatus
-from curvine.model.path import join, name_from_wire, name_to_wire, normalize, relative
+from curvine.model.inode import FileStatus, FileType
+from curvine.model.path import join, name_from_wire, name_to_wire, relative
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from curvine.client.unified import UnifiedFileSystem
 
 PIECE = 4 * 1024 * 1024
+_SPECIAL = (FileType.FIFO, FileType.CHAR, FileType.BLOCK, FileType.SOCKET)
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", type=CLUSTER_PATH)
 @pass_settings
 def cat(settings: Settings, path: str) -> None:
     """Print the file PATH."""
 
     async def use(fs: UnifiedFileSystem) -> None:
-        await _copy_out(fs, normalize(path), sys.stdout.buffer, None)
+        await _copy_out(fs, path, sys.stdout.buffer, Meter())
         sys.stdout.buffer.flush()
 
     run_with_fs(settings, use)
 
 
 @click.command()
-@click.argument("remote")
+@click.argument("remote", type=CLUSTER_PATH)
 @click.argument("local", default=".")
+@output_option
 @pass_settings
-def get(settings: Settings, remote: str, local: str) -> None:
+def get(settings: Settings, remote: str, local: str, output: str) -> None:
     """Copy REMOTE, a file or a directory with all below it, to LOCAL."""
 
-    async def use(fs: UnifiedFileSystem) -> None:
-        top = await fs.status(normalize(remote))
+    async def use(fs: UnifiedFileSystem) -> Copied:
+        top = await fs.status(remote)
         target = os.fsencode(local)
         if os.path.isdir(target) and top.name:
             target = os.path.join(target, name_from_wire(top.name))
-        with _Meter() as meter:
-            if not top.is_dir:
-                await _get_file(fs, top, target, meter)
-                return
-            os.makedirs(target, exist_ok=True)
-            async for directory, rows in walk(fs, top.path):
-                for row in rows:
-                    below = relative(join(directory, row.name), top.path)
-                    place = os.path.join(target, *(name_from_wire(p) for p in below.split("/")))
-                    if row.is_dir:
-                        os.makedirs(place, exist_ok=True)
-                    elif row.target is not None:
-                        os.symlink(name_from_wire(row.target), place)
-                    else:
-                        await _get_file(fs, row, place, meter)
+        done = Copied(top.path, os.fsdecode(target))
+        with Meter() as meter:
+            if top.is_dir:
+                await _get_tree(fs, top, target, done, meter)
+            else:
+                await _get_file(fs, top, target, done, meter)
+        return done
 
-    run_with_fs(settings, use)
+    _tell(output, run_with_fs(settings, use))
 
 
 @click.command()
 @click.argument("local", type=click.Path(exists=True))
-@click.argument("remote")
+@click.argument("remote", type=CLUSTER_PATH)
 @click.option("-f", "--force", is_flag=True, help="Replace a file that exists.")
+@output_option
 @pass_settings
-def put(settings: Settings, local: str, remote: str, force: bool) -> None:
-    """Copy LOCAL, a file or a directory with all below it, to REMOTE."""
+def put(settings: Settings, local: str, remote: str, force: bool, output: str) -> None:
+    """Copy LOCAL, a file or a directory with all below it, to REMOTE.
 
-    async def use(fs: UnifiedFileSystem) -> None:
+    Symbolic links inside a directory stay links; sockets, fifos and devices are left out.
+    """
+
+    async def use(fs: UnifiedFileSystem) -> Copied:
         source = os.fsencode(local)
-        target = normalize(remote)
+        target = remote
         if await _is_dir(fs, target):
-            name = os.path.basename(os.path.abspath(source))
-            target = join(target, name_to_wire(name))
-        with _Meter() as meter:
-            if not os.path.isdir(source):
-                await _put_file(fs, source, target, force, meter)
-                return
-            for directory, names, files in os.walk(source):
-                below = os.path.relpath(directory, source)
-                base = target
-                if below != b".":
-                    base = "/".join([target, *map(name_to_wire, below.split(b"/"))])
-                await fs.mkdir(base, mode=0o755, owner=user_name(), group="", create_parent=True)
-                names.sort()
-                for name in sorted(files):
-                    place = join(base, name_to_wire(name))
-                    await _put_file(fs, os.path.join(directory, name), place, force, meter)
+            target = join(target, name_to_wire(os.path.basename(os.path.abspath(source))))
+        done = Copied(local, target)
+        with Meter() as meter:
+            if os.path.isdir(source):
+                await _put_tree(fs, source, target, force, done, meter)
+            else:
+                await _put_file(fs, source, target, force, done, meter)
+        return done
 
-    run_with_fs(settings, use)
+    _tell(output, run_with_fs(settings, use))
 
 
-class _Meter:
-    """A progress bar on a terminal, nothing elsewhere."""
+class Copied(msgspec.Struct):
+    """What a copy amounted to; ``skipped`` are kinds of files that cannot be copied."""
 
-    def __init__(self) -> None:
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+    source: str
+    target: str
+    files: int = 0
+    bytes: int = 0
+    skipped: int = 0
 
-    def __enter__(self) -> _Meter:
-        if interactive():
-            from rich.console import Console
-            from rich.progress import Progress
 
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
-        return self
+def _tell(output: str, done: Copied) -> None:
+    if output == "json":
+        print_json(done)
+    elif done.skipped:
+        click.echo(f"{done.skipped} left out: neither file, directory nor link", err=True)
 
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
-    def begin(self, name: str, size: int) -> None:
-        """Start to show a file of ``size`` bytes."""
-        if self._bar is not None:
-            if self._task is not None:
-                self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(name, total=size)
+async def _get_tree(
+    fs: UnifiedFileSystem, top: FileStatus, target: bytes, done: Copied, meter: Meter
+) -> None:
+    os.makedirs(target, exist_ok=True)
+    async for directory, rows in walk(fs.list, top.path):
+        for row in rows:
+            below = relative(join(directory, row.name), top.path)
+            place = os.path.join(target, *(name_from_wire(part) for part in below.split("/")))
+            if row.is_dir:
+                os.makedirs(place, exist_ok=True)
+            elif row.target is not None:
+                os.symlink(name_from_wire(row.target), place)
+                done.files += 1
+            elif row.file_type in _SPECIAL:
+                done.skipped += 1
+            else:
+                await _get_file(fs, row, place, done, meter)
 
-    def advance(self, size: int) -> None:
-        """``size`` bytes more are done."""
-        if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task, size)
+
+async def _put_tree(
+    fs: UnifiedFileSystem, source: bytes, target: str, force: bool, done: Copied, meter: Meter
+) -> None:
+    await fs.mkdir(target, mode=0o755, owner=user_name(), group="", create_parent=True)
+    pending = [(source, target)]
+    while pending:
+        directory, base = pending.pop()
+        with os.scandir(directory) as entries:
+            rows = sorted(entries, key=lambda entry: entry.name)
+        for row in rows:
+            place = join(base, name_to_wire(row.name))
+            if row.is_symlink():
+                link = name_to_wire(os.readlink(row.path))
+                await fs.symlink(link, place, owner=user_name())
+                done.files += 1
+            elif row.is_dir():
+                await fs.mkdir(place, mode=0o755, owner=user_name(), create_parent=True)
+                pending.append((row.path, place))
+            elif row.is_file():
+                await _put_file(fs, row.path, place, force, done, meter)
+            else:
+                done.skipped += 1
 
 
 async def _is_dir(fs: UnifiedFileSystem, path: str) -> bool:
@@ -145,10 +164,10 @@ async def _is_dir(fs: UnifiedFileSystem, path: str) -> bool:
         return False
 
 
-async def _copy_out(fs: UnifiedFileSystem, path: str, out: BinaryIO, meter: _Meter | None) -> None:
-    status = await fs.status(path)
-    if status.is_dir:
-        raise IsADirectory(f"{path} is a directory")
+async def _copy_out(fs: UnifiedFileSystem, path: str, out: BinaryIO, meter: Meter) -> int:
+    """Write the file to ``out``; how many bytes it had."""
+    if await _is_dir(fs, path):
+        raise IsADirectory(f"{path} is a directory; `cv fs get` copies it with all below it")
     reader = await fs.open_read(path)
     try:
         offset = 0
@@ -158,23 +177,24 @@ async def _copy_out(fs: UnifiedFileSystem, path: str, out: BinaryIO, meter: _Met
                 break
             out.write(piece)
             offset += len(piece)
-            if meter is not None:
-                meter.advance(len(piece))
+            meter.advance(len(piece))
+        return offset
     finally:
         await reader.close()
 
 
 async def _get_file(
-    fs: UnifiedFileSystem, status: FileStatus, target: bytes, meter: _Meter
+    fs: UnifiedFileSystem, status: FileStatus, target: bytes, done: Copied, meter: Meter
 ) -> None:
     meter.begin(status.name, status.len)
     partial = target + b".curvine-partial"
     try:
         with open(partial, "wb") as out:
-            await _copy_out(fs, status.path, out, meter)
+            done.bytes += await _copy_out(fs, status.path, out, meter)
         os.chmod(partial, stat_module.S_IMODE(status.mode) or 0o644)
         os.utime(partial, ns=(status.atime * 1_000_000, status.mtime * 1_000_000))
         os.replace(partial, target)
+        done.files += 1
     except BaseException:
         if os.path.exists(partial):
             os.unlink(partial)
@@ -182,7 +202,7 @@ async def _get_file(
 
 
 async def _put_file(
-    fs: UnifiedFileSystem, source: bytes, target: str, force: bool, meter: _Meter
+    fs: UnifiedFileSystem, source: bytes, target: str, force: bool, done: Copied, meter: Meter
 ) -> None:
     with open(source, "rb") as src:
         info = os.fstat(src.fileno())
@@ -206,3 +226,5 @@ async def _put_file(
         except BaseException:
             await writer.abort()
             raise
+        done.files += 1
+        done.bytes += offset

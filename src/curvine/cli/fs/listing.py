@@ -1,25 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cv fs ls|stat|df|count|du``: looking, in the shapes of specification 8.13."""
+"""``cv fs ls|stat``: looking, in the shapes of specification 8.13."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import click
 
-from curvine.cli.context import (
-    Settings,
-    output_option,
-    pass_settings,
-    print_json,
-    print_table,
-    run_with_fs,
-)
-from curvine.model.inode import FileStatus, FileType
-from curvine.model.path import join, normalize
-from curvine.units import format_size
+from curvine.cli.context import Settings, pass_settings, run_with_fs
+from curvine.cli.output import output_option, print_json, print_pairs
+from curvine.cli.paths import CLUSTER_PATH
+from curvine.model.inode import FileStatus, FileType, StoragePolicy
+from curvine.model.path import join
+from curvine.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from curvine.client.unified import UnifiedFileSystem
@@ -76,7 +71,7 @@ def long_line(status: FileStatus, human: bool, access_time: bool, quote: bool) -
 
 
 @click.command()
-@click.argument("path", default="/")
+@click.argument("path", default="/", type=CLUSTER_PATH)
 @click.option("-C", "path_only", is_flag=True, help="Paths only.")
 @click.option("-d", "itself", is_flag=True, help="The directory itself, not its entries.")
 @click.option("-H", "human", is_flag=True, help="Sizes for people.")
@@ -121,11 +116,11 @@ def ls(
                 click.echo(long_line(row, human, access_time, quote))
 
     async def use(fs: UnifiedFileSystem) -> None:
-        top = await fs.status(normalize(path))
+        top = await fs.status(path)
         if itself or not top.is_dir:
             groups = [[top]]
         elif recursive:
-            groups = [rows async for _, rows in walk(fs, top.path)]
+            groups = [rows async for _, rows in walk(fs.list, top.path)]
         else:
             groups = [await fs.list(top.path)]
         if output == "json":
@@ -137,25 +132,27 @@ def ls(
     run_with_fs(settings, use)
 
 
-async def walk(fs: UnifiedFileSystem, path: str) -> AsyncIterator[tuple[str, list[FileStatus]]]:
-    """(directory, its entries) from ``path`` down, parents first."""
+async def walk(
+    entries: Callable[[str], Awaitable[list[FileStatus]]], path: str
+) -> AsyncIterator[tuple[str, list[FileStatus]]]:
+    """(directory, its entries) from ``path`` down, parents first; ``entries`` lists one."""
     pending = [path]
     while pending:
         directory = pending.pop()
-        rows = list(await fs.list(directory))
+        rows = list(await entries(directory))
         yield directory, rows
         pending += [join(directory, row.name) for row in reversed(rows) if row.is_dir]
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", type=CLUSTER_PATH)
 @output_option
 @pass_settings
 def stat(settings: Settings, path: str, output: str) -> None:
     """Everything that is known about PATH."""
 
     async def use(fs: UnifiedFileSystem) -> None:
-        status = await fs.status(normalize(path))
+        status = await fs.status(path)
         if output == "json":
             print_json(status)
             return
@@ -179,97 +176,21 @@ def stat(settings: Settings, path: str, output: str) -> None:
             ("Storage", policy.storage_type.name.lower()),
             ("State", policy.state.name.lower()),
             ("UFS mtime", _stamp(policy.ufs_mtime) if policy.ufs_mtime else "-"),
-            ("TTL", f"{policy.ttl_ms} ms, {policy.ttl_action.name.lower()}"),
+            ("TTL", _ttl(policy)),
         ]
         if status.target is not None:
             rows.append(("Target", status.target))
         rows += [(f"Attribute {key}", value) for key, value in status.x_attr.items()]
-        for key, value in rows:
-            click.echo(f"{key}: {value}")
+        print_pairs(rows)
 
     run_with_fs(settings, use)
-
-
-@click.command()
-@click.option("-h", "human", is_flag=True, help="Sizes for people.")
-@output_option
-@pass_settings
-def df(settings: Settings, human: bool, output: str) -> None:
-    """Capacity of the cluster, as its live workers offer it."""
-
-    async def use(fs: UnifiedFileSystem) -> None:
-        info = await fs.filesystem_info()
-        size = info.capacity if info.allocatable_capacity is None else info.allocatable_capacity
-        free = info.available if info.allocatable_available is None else info.allocatable_available
-        used = max(size - free, 0)
-        if output == "json":
-            print_json({"filesystem": info.active_master, "size": size, "available": free})
-            return
-        share = f"{100 * used / size:.0f}%" if size else "-"
-        show = format_size if human else str
-        print_table(
-            ("Filesystem", "Size", "Used", "Available", "Use%"),
-            [(f"curvine://{info.active_master}", show(size), show(used), show(free), share)],
-            right="Size,Used,Available,Use%",
-        )
-
-    run_with_fs(settings, use)
-
-
-@click.command()
-@click.argument("path", default="/")
-@output_option
-@pass_settings
-def count(settings: Settings, path: str, output: str) -> None:
-    """Count directories, files and bytes below PATH."""
-
-    async def use(fs: UnifiedFileSystem) -> None:
-        directories, files, size = await _sum(fs, normalize(path))
-        if output == "json":
-            print_json({"directories": directories, "files": files, "bytes": size, "path": path})
-            return
-        print_table(
-            ("DIR_COUNT", "FILE_COUNT", "CONTENT_SIZE", "PATHNAME"),
-            [(directories, files, size, path)],
-            right="DIR_COUNT,FILE_COUNT,CONTENT_SIZE",
-        )
-
-    run_with_fs(settings, use)
-
-
-@click.command()
-@click.argument("path", default="/")
-@click.option("-h", "human", is_flag=True, help="Sizes for people.")
-@click.option("-v", "verbose", is_flag=True, help="A line for each entry of PATH.")
-@pass_settings
-def du(settings: Settings, path: str, human: bool, verbose: bool) -> None:
-    """Bytes below PATH."""
-
-    async def use(fs: UnifiedFileSystem) -> None:
-        top = normalize(path)
-        show = format_size if human else str
-        names = [top]
-        if verbose and (await fs.status(top)).is_dir:
-            names = [row.path for row in await fs.list(top)] + names
-        for name in names:
-            click.echo(f"{show((await _sum(fs, name))[2]):>12}  {name}")
-
-    run_with_fs(settings, use)
-
-
-async def _sum(fs: UnifiedFileSystem, path: str) -> tuple[int, int, int]:
-    """(directories, files, bytes) of ``path`` with all below."""
-    top = await fs.status(path)
-    if not top.is_dir:
-        return 0, 1, top.len
-    directories, files, size = 1, 0, 0
-    async for _, rows in walk(fs, path):
-        for row in rows:
-            directories += row.is_dir
-            files += not row.is_dir
-            size += 0 if row.is_dir else row.len
-    return directories, files, size
 
 
 def _stamp(ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000)) + f".{ms % 1000:03d}"
+
+
+def _ttl(policy: StoragePolicy) -> str:
+    if not policy.ttl_ms:
+        return "-"
+    return f"{format_duration(policy.ttl_ms)}, then {policy.ttl_action.name.lower()}"

@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curvine.cli.context import (
-    Settings,
-    output_option,
-    pass_settings,
-    print_json,
-    print_table,
-    run_with_fs,
-)
+from curvine.cli.context import Settings, pass_settings, run_with_fs
+from curvine.cli.output import output_option, print_json, print_table
+from curvine.cli.paths import CLUSTER_PATH
 from curvine.errors import NotFound
-from curvine.model.inode import RenameFlag, SetAttr
-from curvine.model.path import normalize
+from curvine.model.inode import FileStatus, FreeResult, RenameFlag, SetAttr
+from curvine.model.path import join, split
 from curvine.units import format_size
 
 if TYPE_CHECKING:
@@ -27,79 +22,83 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", type=CLUSTER_PATH)
 @click.option("-p", "parents", is_flag=True, help="Parents too; an existing directory is fine.")
+@output_option
 @pass_settings
-def mkdir(settings: Settings, path: str, parents: bool) -> None:
+def mkdir(settings: Settings, path: str, parents: bool, output: str) -> None:
     """Make the directory PATH."""
 
-    async def use(fs: UnifiedFileSystem) -> None:
-        await fs.mkdir(
-            normalize(path), mode=0o755, owner=user_name(), group="", create_parent=parents
-        )
+    async def use(fs: UnifiedFileSystem) -> FileStatus:
+        return await fs.mkdir(path, mode=0o755, owner=user_name(), group="", create_parent=parents)
 
-    run_with_fs(settings, use)
+    _tell(output, run_with_fs(settings, use))
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", type=CLUSTER_PATH)
 @click.option("-r", "recursive", is_flag=True, help="Directories with all below them.")
+@output_option
 @pass_settings
-def rm(settings: Settings, path: str, recursive: bool) -> None:
+def rm(settings: Settings, path: str, recursive: bool, output: str) -> None:
     """Remove PATH."""
 
-    async def use(fs: UnifiedFileSystem) -> None:
-        await fs.delete(normalize(path), recursive)
+    async def use(fs: UnifiedFileSystem) -> FreeResult:
+        return await fs.delete(path, recursive)
 
-    run_with_fs(settings, use)
+    _tell(output, run_with_fs(settings, use))
 
 
 @click.command()
-@click.argument("src")
-@click.argument("dst")
+@click.argument("src", type=CLUSTER_PATH)
+@click.argument("dst", type=CLUSTER_PATH)
+@output_option
 @pass_settings
-def mv(settings: Settings, src: str, dst: str) -> None:
+def mv(settings: Settings, src: str, dst: str, output: str) -> None:
     """Rename SRC to DST; into DST when that is a directory."""
 
-    async def use(fs: UnifiedFileSystem) -> None:
-        source, target = normalize(src), normalize(dst)
+    async def use(fs: UnifiedFileSystem) -> FileStatus:
         try:
-            status = await fs.status(target)
+            status = await fs.status(dst)
         except NotFound:
             status = None
+        target = dst
         if status is not None and status.is_dir:
-            target = normalize(f"{target}/{source.rpartition('/')[2]}")
-        await fs.rename(source, target, RenameFlag.NONE)
+            target = join(dst, split(src)[1])
+        await fs.rename(src, target, RenameFlag.NONE)
+        return await fs.status(target)
 
-    run_with_fs(settings, use)
+    _tell(output, run_with_fs(settings, use))
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", type=CLUSTER_PATH)
+@output_option
 @pass_settings
-def touch(settings: Settings, path: str) -> None:
+def touch(settings: Settings, path: str, output: str) -> None:
     """Make an empty file, or set the times of PATH to now."""
 
-    async def use(fs: UnifiedFileSystem) -> None:
-        name = normalize(path)
+    async def use(fs: UnifiedFileSystem) -> FileStatus:
         now = time.time_ns() // 1_000_000
         try:
-            await fs.set_attr(name, SetAttr(atime=now, mtime=now))
+            return await fs.set_attr(path, SetAttr(atime=now, mtime=now))
         except NotFound:
             writer = await fs.create(
-                name, mode=0o644, owner=user_name(), group="", exclusive=False, truncate=False
+                path, mode=0o644, owner=user_name(), group="", exclusive=False, truncate=False
             )
             await writer.close()
+            return await fs.status(path)
 
-    run_with_fs(settings, use)
+    _tell(output, run_with_fs(settings, use))
 
 
 @click.command()
 @click.argument("mode")
-@click.argument("path")
+@click.argument("path", type=CLUSTER_PATH)
 @click.option("-R", "--recursive", is_flag=True, help="All below PATH as well.")
+@output_option
 @pass_settings
-def chmod(settings: Settings, mode: str, path: str, recursive: bool) -> None:
+def chmod(settings: Settings, mode: str, path: str, recursive: bool, output: str) -> None:
     """Set the permission bits of PATH to MODE (octal, as 755)."""
     try:
         bits = int(mode, 8)
@@ -108,37 +107,40 @@ def chmod(settings: Settings, mode: str, path: str, recursive: bool) -> None:
     if not 0 <= bits <= 0o7777:
         raise click.BadParameter(f"{mode!r} is not an octal mode between 0 and 7777")
 
-    async def use(fs: UnifiedFileSystem) -> None:
-        await fs.set_attr(normalize(path), SetAttr(mode=bits, recursive=recursive))
+    async def use(fs: UnifiedFileSystem) -> FileStatus:
+        return await fs.set_attr(path, SetAttr(mode=bits, recursive=recursive))
 
-    run_with_fs(settings, use)
+    _tell(output, run_with_fs(settings, use))
 
 
 @click.command()
 @click.argument("owner")
-@click.argument("path")
+@click.argument("path", type=CLUSTER_PATH)
 @click.option("-R", "--recursive", is_flag=True, help="All below PATH as well.")
+@output_option
 @pass_settings
-def chown(settings: Settings, owner: str, path: str, recursive: bool) -> None:
+def chown(settings: Settings, owner: str, path: str, recursive: bool, output: str) -> None:
     """Set the owner of PATH to OWNER, OWNER:GROUP or :GROUP."""
     user, _, group = owner.partition(":")
+    if not user and not group:
+        raise click.BadParameter(f"{owner!r} names nobody; write OWNER, OWNER:GROUP or :GROUP")
 
-    async def use(fs: UnifiedFileSystem) -> None:
+    async def use(fs: UnifiedFileSystem) -> FileStatus:
         change = SetAttr(owner=user or None, group=group or None, recursive=recursive)
-        await fs.set_attr(normalize(path), change)
+        return await fs.set_attr(path, change)
 
-    run_with_fs(settings, use)
+    _tell(output, run_with_fs(settings, use))
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", type=CLUSTER_PATH)
 @output_option
 @pass_settings
 def blocks(settings: Settings, path: str, output: str) -> None:
     """The blocks of the file PATH and the workers that hold them."""
 
     async def use(fs: UnifiedFileSystem) -> None:
-        located = await fs.block_locations(normalize(path))
+        located = await fs.block_locations(path)
         if output == "json":
             print_json(located.blocks)
             return
@@ -146,7 +148,7 @@ def blocks(settings: Settings, path: str, output: str) -> None:
             (
                 block.block.id,
                 block.block.len,
-                ",".join(f"{loc.worker_id}@{loc.ip_addr}:{loc.rpc_port}" for loc in block.locs)
+                ", ".join(f"{loc.worker_id}@{loc.ip_addr}:{loc.rpc_port}" for loc in block.locs)
                 or ("hole" if block.block.alloc_opts else "-"),
             )
             for block in located.blocks
@@ -157,17 +159,30 @@ def blocks(settings: Settings, path: str, output: str) -> None:
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", type=CLUSTER_PATH)
 @click.option("-r", "recursive", is_flag=True, help="Directories with all below them.")
+@output_option
 @pass_settings
-def free(settings: Settings, path: str, recursive: bool) -> None:
-    """Drop the cached data of PATH; what lies in the under storage stays."""
+def free(settings: Settings, path: str, recursive: bool, output: str) -> None:
+    """Drop cached data of PATH, not the source.
 
-    async def use(fs: UnifiedFileSystem) -> None:
-        result = await fs.free(normalize(path), recursive)
+    What lies in the under storage stays, and is read from there until it is loaded again.
+    """
+
+    async def use(fs: UnifiedFileSystem) -> FreeResult:
+        return await fs.free(path, recursive)
+
+    result = run_with_fs(settings, use)
+    if output == "json":
+        print_json(result)
+    else:
         click.echo(f"inodes: {result.inodes}, space: {format_size(result.bytes)}")
 
-    run_with_fs(settings, use)
+
+def _tell(output: str, result: FileStatus | FreeResult) -> None:
+    """A change says nothing when it worked, except to programs."""
+    if output == "json":
+        print_json(result)
 
 
 def user_name() -> str:

@@ -9,8 +9,8 @@ from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import replies
 from curvine.fuse.abi.requests import Request
 from curvine.fuse.abi.structs import SetattrIn
-from curvine.fuse.openfile import without_set_ids
 from curvine.fuse.volume import Reply, Volume
+from curvine.fuse.writing import without_set_ids
 from curvine.model.inode import FileStatus, SetAttr
 
 STATFS_BLOCK = 4096  # bytes
@@ -49,7 +49,7 @@ async def _resize(volume: Volume, request: Request, body: SetattrIn) -> None:
     nodeid = request.nodeid
     file = volume.handles.find(nodeid)
     req_id = volume.request_id(request, 1)
-    if file is not None and (file.writers or file.writer is not None):
+    if file is not None and (file.writers or file.writing.writer is not None):
         await file.truncate(body.size, req_id=req_id)
     else:
         before = await volume.status(nodeid)
@@ -60,9 +60,9 @@ async def _resize(volume: Volume, request: Request, body: SetattrIn) -> None:
             size = body.size
             await volume.nodes.at(nodeid, lambda p: volume.files.resize(p, size, req_id=req_id))
         if file is not None:
-            file.retire_reader()
+            file.reading.retire()
     if body.valid & c.FATTR_KILL_SUIDGID:
-        await volume.handles.file(nodeid).clear_set_ids(0o6000, volume.request_id(request, 2))
+        await volume.handles.file(nodeid).clear_set_ids(volume.request_id(request, 2))
 
 
 async def _change(volume: Volume, request: Request, body: SetattrIn) -> FileStatus:
@@ -81,7 +81,7 @@ async def _change(volume: Volume, request: Request, body: SetattrIn) -> FileStat
     if file is not None:
         if body.valid & _TIME_BITS:
             await file.set_times(opts)
-        file.mode_changed()
+        file.writing.mode_changed()
     req_id = volume.request_id(request)
     return await volume.nodes.at(nodeid, lambda p: volume.files.set_attr(p, opts, req_id=req_id))
 

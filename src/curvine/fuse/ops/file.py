@@ -129,9 +129,9 @@ async def flush(volume: Volume, request: Request) -> Reply:
 async def fsync(volume: Volume, request: Request) -> Reply:
     """What was written survives a power loss."""
     file = volume.handles.find(request.nodeid)
-    if file is not None and file.writer is not None:
+    if file is not None:
         await file.flush(sync=True)
-    else:
+    if file is None or file.writing.writer is None:
         await volume.files.sync_metadata()
     return replies.ok(request.unique)
 

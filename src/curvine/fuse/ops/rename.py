@@ -44,6 +44,7 @@ async def unlink(volume: Volume, request: Request) -> Reply:
         else:
             await volume.files.delete(path, req_id=volume.request_id(request))
             nodes.table.unlink(parent, name)
+            volume.handles.content_gone(victim)
     return replies.ok(request.unique)
 
 
@@ -98,6 +99,7 @@ async def _rename(volume: Volume, request: Request, flags: int) -> Reply:
         else:
             await volume.files.rename(src, dst, flags, req_id=req_id)
             nodes.table.rename(parent, name, new_parent, new_name)
+            volume.handles.content_gone(victim)
     return replies.ok(request.unique)
 
 

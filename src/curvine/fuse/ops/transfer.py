@@ -10,7 +10,8 @@ from typing import Any
 from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import replies
 from curvine.fuse.abi.requests import Request
-from curvine.fuse.openfile import FileSlice, OpenFile
+from curvine.fuse.openfile import OpenFile
+from curvine.fuse.reading import FileSlice
 from curvine.fuse.volume import Reply, Volume
 
 
@@ -38,10 +39,11 @@ async def write(volume: Volume, request: Request) -> Reply:
     data = request.data[: body.size]
     file = volume.handles.file(request.nodeid)
     req_id = volume.request_id(request)
-    append = bool(body.flags & os.O_APPEND)
+    # A server that died may have appended already: the kernel's offset puts it into the same place.
+    append = bool(body.flags & os.O_APPEND) and not request.resent
     await file.write(body.offset, data, append=append, req_id=req_id)
     if body.write_flags & c.WRITE_KILL_SUIDGID:
-        await file.clear_set_ids(0o6000, volume.request_id(request, 1))
+        await file.clear_set_ids(volume.request_id(request, 1))
     if body.flags & (os.O_DSYNC | os.O_SYNC):
         await file.flush(sync=True)
     return replies.written(request.unique, body.size)

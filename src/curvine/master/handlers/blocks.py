@@ -55,7 +55,7 @@ def _add_blocks_batch(
 
 def _added(master: Services, request: master_pb2.AddBlockRequest, req_id: int) -> StoredBlock:
     commits = read_commits(request.commit_blocks)
-    master.reports.committed(commits)
+    master.committed(commits)
     return master.namespace.add_block(
         request.path,
         inode_id=request.inode_id,
@@ -94,7 +94,9 @@ def block_locations(
 ) -> bytes:
     """Code 13."""
     out = master_pb2.GetBlockLocationsResponse()
-    master.locator.fill_file(out.blocks, master.namespace.file_blocks(request.path))
+    file = master.namespace.file_blocks(request.path)
+    master.eviction.used(file.status.id)
+    master.locator.fill_file(out.blocks, file)
     return out.SerializeToString()
 
 
@@ -103,7 +105,11 @@ def _chooser(
 ) -> Callable[[FileStatus], Sequence[int]]:
     def choose(status: FileStatus) -> Sequence[int]:
         return master.placement.choose(
-            status.block_size, status.replicas, client.hostname, tuple(exclude)
+            status.block_size,
+            status.replicas,
+            client.hostname,
+            tuple(exclude),
+            status.storage_policy.storage_type,
         )
 
     return choose

@@ -60,6 +60,7 @@ def open_file(master: Services, request: master_pb2.OpenFileRequest, req_id: int
         )
     else:
         file = master.namespace.file_blocks(request.path)
+        master.eviction.used(file.status.id)
     out = master_pb2.OpenFileResponse()
     master.locator.fill_file(out.file_blocks, file)
     return out.SerializeToString()
@@ -96,8 +97,8 @@ def complete_batch(
 
 def _complete(master: Services, request: master_pb2.CompleteFileRequest, req_id: int) -> StoredFile:
     commits = read_commits(request.commit_blocks)
-    master.reports.committed(commits)
-    return master.namespace.complete(
+    master.committed(commits)
+    file = master.namespace.complete(
         request.path,
         inode_id=request.inode_id,
         length=request.len,
@@ -109,6 +110,8 @@ def _complete(master: Services, request: master_pb2.CompleteFileRequest, req_id:
         else None,
         req_id=req_id,
     )
+    master.eviction.used(file.status.id)
+    return file
 
 
 async def _on_medium(master: Services, header: bytes) -> bytes:

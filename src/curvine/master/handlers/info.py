@@ -13,6 +13,7 @@ from curvine.model.worker import ComponentInfo, FilesystemInfo, WorkerStatus
 from curvine.rpc.server import ServerConnection
 from curvine.wire.codes import (
     CAP_LARGE_BLOCKS,
+    CAP_REFERENCES,
     CAP_SYNC,
     CAP_WATCH,
     RequestStatus,
@@ -25,7 +26,7 @@ from curvine.wire.pb import ext_pb2, master_pb2
 IDENTITY = ComponentInfo(
     component="master",
     release_version=ANNOUNCED_VERSION,
-    capabilities=(CAP_WATCH, CAP_SYNC, CAP_LARGE_BLOCKS),
+    capabilities=(CAP_WATCH, CAP_SYNC, CAP_LARGE_BLOCKS, CAP_REFERENCES),
 )
 
 

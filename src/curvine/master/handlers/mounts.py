@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from curvine.errors import Common
+from curvine.master.disclosure import told
 from curvine.master.services import Services
+from curvine.model.credentials import WITHHELD
 from curvine.wire.convert_cluster import fill_mount, read_mount_options
 from curvine.wire.pb import mount_pb2
 
@@ -13,6 +16,9 @@ _EMPTY = b""  # a message without fields
 def mount(master: Services, request: mount_pb2.MountRequest, req_id: int) -> bytes:
     """Code 30: a new mount, or with ``update`` a change of the one that holds the path."""
     options = read_mount_options(request.mount_options)
+    for name, value in options.add_properties.items():
+        if value == WITHHELD:
+            raise Common(f"The property {name} was kept back by a master; give its value")
     if options.update:
         master.namespace.mount_update(request.cv_path, options, req_id=req_id)
     else:
@@ -26,11 +32,11 @@ def unmount(master: Services, request: mount_pb2.UnMountRequest, req_id: int) ->
     return _EMPTY
 
 
-def mount_table(master: Services, _request: mount_pb2.GetMountTableRequest, _req_id: int) -> bytes:
+def mount_table(master: Services, request: mount_pb2.GetMountTableRequest, _req_id: int) -> bytes:
     """Code 33."""
     out = mount_pb2.GetMountTableResponse()
     for row in master.namespace.mounts():
-        fill_mount(out.mount_table.add(), row)
+        fill_mount(out.mount_table.add(), told(row, request.references))
     return out.SerializeToString()
 
 
@@ -39,5 +45,5 @@ def mount_info(master: Services, request: mount_pb2.GetMountInfoRequest, _req_id
     out = mount_pb2.GetMountInfoResponse()
     found = master.namespace.mount_info(request.path)
     if found is not None:
-        fill_mount(out.mount_info, found)
+        fill_mount(out.mount_info, told(found, request.references))
     return out.SerializeToString()

@@ -3,7 +3,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from itertools import islice
+
+from curvine.master.dispatch import Answer
 from curvine.master.services import Services
+from curvine.master.turns import in_turns
+from curvine.model.inode import FileStatus, FreeResult
 from curvine.wire.convert import (
     fill_free_result,
     fill_status,
@@ -13,6 +20,9 @@ from curvine.wire.convert import (
 from curvine.wire.pb import master_pb2
 
 _EMPTY = b""  # a message without fields
+LIST_PIECE = 200  # statuses of a listing made in one turn of the loop
+
+_Listing = master_pb2.ListStatusResponse | master_pb2.ListOptionsResponse
 
 
 def mkdir(master: Services, request: master_pb2.MkdirRequest, req_id: int) -> bytes:
@@ -33,33 +43,51 @@ def delete(master: Services, request: master_pb2.DeleteRequest, req_id: int) -> 
 
 def file_status(master: Services, request: master_pb2.GetFileStatusRequest, _req_id: int) -> bytes:
     """Code 7."""
-    out = master_pb2.GetFileStatusResponse()
-    fill_status(out.status, master.namespace.status(request.path))
-    return out.SerializeToString()
+    return master.stat_replies.answer(master.namespace, request.path)
 
 
-def list_status(master: Services, request: master_pb2.ListStatusRequest, _req_id: int) -> bytes:
+def list_status(master: Services, request: master_pb2.ListStatusRequest, _req_id: int) -> Answer:
     """Code 8."""
-    out = master_pb2.ListStatusResponse()
-    add = out.statuses.add
-    for status in master.namespace.list_status(request.path):
-        fill_status(add(), status)
-    return out.SerializeToString()
+    return _listing(master.namespace.listing(request.path), master_pb2.ListStatusResponse)
 
 
-def list_options(master: Services, request: master_pb2.ListOptionsRequest, _req_id: int) -> bytes:
+def list_options(master: Services, request: master_pb2.ListOptionsRequest, _req_id: int) -> Answer:
     """Code 27."""
     options = request.options
-    statuses = master.namespace.list_options(
+    statuses = master.namespace.page(
         request.path,
         options.limit if options.HasField("limit") else None,
         options.start_after if options.HasField("start_after") else None,
     )
-    out = master_pb2.ListOptionsResponse()
+    return _listing(statuses, master_pb2.ListOptionsResponse)
+
+
+def _listing(statuses: Iterator[FileStatus], reply: type[_Listing]) -> Answer:
+    """Short listings are answered at once, long ones in pieces: others have their turn."""
+    size, header = _piece(statuses, reply)
+    return header if size < LIST_PIECE else _long_listing(header, statuses, reply)
+
+
+async def _long_listing(
+    first: bytes, statuses: Iterator[FileStatus], reply: type[_Listing]
+) -> bytes:
+    pieces = [first]
+    size = LIST_PIECE
+    while size == LIST_PIECE:
+        await asyncio.sleep(0)
+        size, piece = _piece(statuses, reply)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _piece(statuses: Iterator[FileStatus], reply: type[_Listing]) -> tuple[int, bytes]:
+    """Up to LIST_PIECE statuses: their number, and the message. Joined messages are one message
+    with all of them (repeated fields add up)."""
+    out = reply()
     add = out.statuses.add
-    for status in statuses:
+    for status in islice(statuses, LIST_PIECE):
         fill_status(add(), status)
-    return out.SerializeToString()
+    return len(out.statuses), out.SerializeToString()
 
 
 def exists(master: Services, request: master_pb2.ExistsRequest, _req_id: int) -> bytes:
@@ -74,9 +102,16 @@ def rename(master: Services, request: master_pb2.RenameRequest, req_id: int) -> 
     return master_pb2.RenameResponse(result=result).SerializeToString()
 
 
-def set_attr(master: Services, request: master_pb2.SetAttrRequest, req_id: int) -> bytes:
+def set_attr(master: Services, request: master_pb2.SetAttrRequest, req_id: int) -> Answer:
     """Code 15."""
-    status = master.namespace.set_attr(request.path, read_set_attr(request.opts), req_id=req_id)
+    opts = read_set_attr(request.opts)
+    if opts.recursive:
+        steps = master.namespace.set_attr_steps(request.path, opts, req_id=req_id)
+        return in_turns(steps, _set_attr_answer)
+    return _set_attr_answer(master.namespace.set_attr(request.path, opts, req_id=req_id))
+
+
+def _set_attr_answer(status: FileStatus) -> bytes:
     out = master_pb2.SetAttrResponse()
     fill_status(out.status, status)
     return out.SerializeToString()
@@ -102,9 +137,15 @@ def link(master: Services, request: master_pb2.LinkRequest, req_id: int) -> byte
     return _EMPTY
 
 
-def free(master: Services, request: master_pb2.FreeRequest, req_id: int) -> bytes:
+def free(master: Services, request: master_pb2.FreeRequest, req_id: int) -> Answer:
     """Code 26."""
-    result = master.namespace.free(request.path, request.recursive, req_id=req_id)
+    if request.recursive:
+        steps = master.namespace.free_steps(request.path, recursive=True, req_id=req_id)
+        return in_turns(steps, _free_answer)
+    return _free_answer(master.namespace.free(request.path, req_id=req_id))
+
+
+def _free_answer(result: FreeResult) -> bytes:
     out = master_pb2.FreeResponse()
     fill_free_result(out.res, result)
     return out.SerializeToString()

@@ -13,7 +13,7 @@ from curvine.master.services import Services
 from curvine.model.inode import StorageType
 from curvine.model.worker import HeartbeatStatus
 from curvine.wire.convert_cluster import read_heartbeat
-from curvine.wire.pb import replication_pb2, worker_pb2
+from curvine.wire.pb import master_pb2, replication_pb2, worker_pb2
 
 MAX_COMMANDED = 10_000  # deletions in one reply; the rest follows once these are confirmed
 
@@ -35,6 +35,7 @@ def heartbeat(master: Services, request: worker_pb2.WorkerHeartbeatRequest, _req
     else:
         master.reports.leave(worker_id)
     master.jobs.worker_gone(worker_id)
+    master.replication.worker_gone(worker_id)
     return b""
 
 
@@ -50,7 +51,9 @@ def block_report(
         else:
             added.append((row.id, row.block_size, StorageType(row.storage_type)))
     full = request.full_report
-    orphans = master.namespace.block_report(worker_id, added, removed, full=full)
+    back: list[int] = []
+    orphans = master.namespace.block_report(worker_id, added, removed, full=full, taken_back=back)
+    master.replication.look_at(back)
     if full:
         ids = master.reports.add(worker_id, request.total_len, [row[0] for row in added])
         if ids is not None:
@@ -58,17 +61,30 @@ def block_report(
     elif added:
         master.reports.forget(worker_id)
     out = worker_pb2.BlockReportListResponse()
-    _command(out.cmds, orphans)
+    expected = master.replication.expects
+    _command(out.cmds, [block for block in orphans if not expected(worker_id, block)])
     return out.SerializeToString()
 
 
 def replication_result(
-    _master: Services, request: replication_pb2.ReportBlockReplicationRequest, _req_id: int
+    master: Services, request: replication_pb2.ReportBlockReplicationRequest, _req_id: int
 ) -> bytes:
-    """Code 43: an unknown block is a success too, and none is asked for yet."""
+    """Code 43: how a copy ended. An unknown block is a success too."""
     out = replication_pb2.ReportBlockReplicationResponse(success=True)
-    out.message = f"block {request.block_id} was not asked for"
+    out.message = master.replication.report(request)
     return out.SerializeToString()
+
+
+def under_replicated(
+    master: Services, request: master_pb2.ReportUnderReplicatedBlocksRequest, _req_id: int
+) -> bytes:
+    """Code 45, which real masters do not answer: look at these blocks. With our ``damaged_on``,
+    that worker's replicas of them cannot be read."""
+    if request.HasField("damaged_on"):
+        for block_id in request.block_ids:
+            master.replication.damaged(block_id, request.damaged_on, "reported")
+    master.replication.look_at(request.block_ids)
+    return master_pb2.ReportUnderReplicatedBlocksResponse(success=True).SerializeToString()
 
 
 def _command(cmds: object, blocks: Iterable[int]) -> None:

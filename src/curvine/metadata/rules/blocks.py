@@ -224,6 +224,8 @@ def _measured(inode: Inode, path: str, file_len: int) -> Inode:
 
 def _grown(draft: Draft, inode: Inode, path: str, opts: AllocOpts) -> Inode:
     size = inode.block_size
+    if size <= 0:
+        raise Common(f"{path} is not a file of blocks, it can not grow")
     missing = opts.len - inode.block_bytes
     blocks = draft.view.blocks(inode)
     if blocks and blocks[-1].len < size:
@@ -259,7 +261,8 @@ def _cut(draft: Draft, inode: Inode, opts: AllocOpts) -> Inode:
         elif start < opts.len:
             kept += 1
             rest = opts.len - start
-            draft.put_block(replace(block, len=rest, alloc=_alloc(opts, rest)), block)
+            cut = replace(block, len=rest, alloc=_alloc(opts, rest), former=())
+            draft.put_block(cut, block)
         else:
             draft.drop_block(block)
     return replace(inode, block_num=kept, block_bytes=min(opts.len, end))

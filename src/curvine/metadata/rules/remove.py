@@ -97,17 +97,18 @@ def detach(draft: Draft, inode: Inode) -> None:
     draft.dirs_moved = True
 
 
-def reclaim(draft: Draft, root_id: int, limit: int) -> int:
-    """Take up to ``limit`` names out of a detached directory; how many inodes were looked at.
+def reclaim(draft: Draft, root_id: int, limit: int, after: str = "") -> tuple[int, str]:
+    """Take up to ``limit`` names behind ``after`` out of a detached directory.
 
-    Sub-directories become detached roots themselves, an empty root is removed.
+    Gives how many inodes were looked at, and the last name. Sub-directories become detached roots
+    themselves, a root that has no further name is removed.
     """
     root = draft.inode(root_id)
     if root is None:
         draft.row(Table.DETACHED, id_key(root_id), None)
-        return 1
+        return 1, ""
     children: list[tuple[str, int]] = []
-    for child in draft.view.children(root_id):
+    for child in draft.view.children(root_id, after):
         children.append(child)
         if len(children) == limit:
             break
@@ -125,7 +126,8 @@ def reclaim(draft: Draft, root_id: int, limit: int) -> int:
         draft.row(Table.DETACHED, id_key(root_id), None)
     else:
         draft.put(replace(root, len=max(root.len - len(children), 0)))
-    return len(children) + 1
+    draft.dirs_moved = False  # no path led here any more
+    return len(children) + 1, children[-1][0] if children else ""
 
 
 def _subtree(view: View, root: Inode, limit: int) -> list[tuple[Inode, int, str]] | None:

@@ -12,6 +12,7 @@ from curvine.metadata.values import ChangeKind
 from curvine.model.inode import ROOT_INODE_ID, FileType, MkdirOpts
 
 MODE_MASK = 0o7777
+TREE_TOP_MODE = 0o777  # of the root and of mount points, as a real Curvine makes them
 SETGID = 0o2000
 CTIME_XATTR = "\0curvine.ctime"  # where a real master keeps ctime; clients can not touch it
 

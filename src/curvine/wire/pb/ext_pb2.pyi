@@ -61,3 +61,25 @@ class SyncMetadataResponse(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     def __init__(self, epoch: _Optional[int] = ...) -> None: ...
+
+class AuthHello(_message.Message):
+    __slots__ = ("cluster_id", "nonce")
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    cluster_id: str
+    nonce: bytes
+    def __init__(self, cluster_id: _Optional[str] = ..., nonce: _Optional[bytes] = ...) -> None: ...
+
+class AuthChallenge(_message.Message):
+    __slots__ = ("nonce", "proofs")
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    PROOFS_FIELD_NUMBER: _ClassVar[int]
+    nonce: bytes
+    proofs: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, nonce: _Optional[bytes] = ..., proofs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class AuthProof(_message.Message):
+    __slots__ = ("proof",)
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    proof: bytes
+    def __init__(self, proof: _Optional[bytes] = ...) -> None: ...

@@ -282,10 +282,12 @@ class RequestReplacementWorkerResponse(_message.Message):
     def __init__(self, worker: _Optional[_Union[_common_pb2.WorkerAddressProto, _Mapping]] = ...) -> None: ...
 
 class ReportUnderReplicatedBlocksRequest(_message.Message):
-    __slots__ = ("block_ids",)
+    __slots__ = ("block_ids", "damaged_on")
     BLOCK_IDS_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_ON_FIELD_NUMBER: _ClassVar[int]
     block_ids: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, block_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+    damaged_on: int
+    def __init__(self, block_ids: _Optional[_Iterable[int]] = ..., damaged_on: _Optional[int] = ...) -> None: ...
 
 class ReportUnderReplicatedBlocksResponse(_message.Message):
     __slots__ = ("success", "message")

@@ -142,8 +142,10 @@ class UnMountResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class GetMountTableRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("references",)
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
+    references: bool
+    def __init__(self, references: _Optional[bool] = ...) -> None: ...
 
 class GetMountTableResponse(_message.Message):
     __slots__ = ("mount_table",)
@@ -152,10 +154,12 @@ class GetMountTableResponse(_message.Message):
     def __init__(self, mount_table: _Optional[_Iterable[_Union[MountInfoProto, _Mapping]]] = ...) -> None: ...
 
 class GetMountInfoRequest(_message.Message):
-    __slots__ = ("path",)
+    __slots__ = ("path", "references")
     PATH_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
     path: str
-    def __init__(self, path: _Optional[str] = ...) -> None: ...
+    references: bool
+    def __init__(self, path: _Optional[str] = ..., references: _Optional[bool] = ...) -> None: ...
 
 class GetMountInfoResponse(_message.Message):
     __slots__ = ("mount_info",)

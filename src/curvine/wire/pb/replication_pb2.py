@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from curvine.wire.pb import common_pb2 as curvine_dot_wire_dot_pb_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!curvine/wire/pb/replication.proto\x12\x0c\x63urvine.wire\x1a\x1c\x63urvine/wire/pb/common.proto\"o\n\x1dSubmitBlockReplicationRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x02(\x03\x12<\n\x12target_worker_info\x18\x02 \x02(\x0b\x32 .curvine.wire.WorkerAddressProto\"B\n\x1eSubmitBlockReplicationResponse\x12\x0f\n\x07success\x18\x01 \x02(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x89\x01\n\x1dReportBlockReplicationRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x02(\x03\x12\x34\n\x0cstorage_type\x18\x02 \x02(\x0e\x32\x1e.curvine.wire.StorageTypeProto\x12\x0f\n\x07success\x18\x03 \x02(\x08\x12\x0f\n\x07message\x18\x04 \x01(\t\"B\n\x1eReportBlockReplicationResponse\x12\x0f\n\x07success\x18\x01 \x02(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!curvine/wire/pb/replication.proto\x12\x0c\x63urvine.wire\x1a\x1c\x63urvine/wire/pb/common.proto\"\x81\x01\n\x1dSubmitBlockReplicationRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x02(\x03\x12<\n\x12target_worker_info\x18\x02 \x02(\x0b\x32 .curvine.wire.WorkerAddressProto\x12\x10\n\x07\x61ttempt\x18\xd0\x0f \x01(\x03\"B\n\x1eSubmitBlockReplicationResponse\x12\x0f\n\x07success\x18\x01 \x02(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xe2\x01\n\x1dReportBlockReplicationRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x02(\x03\x12\x34\n\x0cstorage_type\x18\x02 \x02(\x0e\x32\x1e.curvine.wire.StorageTypeProto\x12\x0f\n\x07success\x18\x03 \x02(\x08\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x10\n\x07\x61ttempt\x18\xd0\x0f \x01(\x03\x12\x12\n\tblock_len\x18\xd1\x0f \x01(\x03\x12\x19\n\x10target_worker_id\x18\xd2\x0f \x01(\r\x12\x16\n\rsource_failed\x18\xd3\x0f \x01(\x08\"B\n\x1eReportBlockReplicationResponse\x12\x0f\n\x07success\x18\x01 \x02(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'curvine.wire.pb.replication_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBMITBLOCKREPLICATIONREQUEST']._serialized_start=81
-  _globals['_SUBMITBLOCKREPLICATIONREQUEST']._serialized_end=192
-  _globals['_SUBMITBLOCKREPLICATIONRESPONSE']._serialized_start=194
-  _globals['_SUBMITBLOCKREPLICATIONRESPONSE']._serialized_end=260
-  _globals['_REPORTBLOCKREPLICATIONREQUEST']._serialized_start=263
-  _globals['_REPORTBLOCKREPLICATIONREQUEST']._serialized_end=400
-  _globals['_REPORTBLOCKREPLICATIONRESPONSE']._serialized_start=402
-  _globals['_REPORTBLOCKREPLICATIONRESPONSE']._serialized_end=468
+  _globals['_SUBMITBLOCKREPLICATIONREQUEST']._serialized_start=82
+  _globals['_SUBMITBLOCKREPLICATIONREQUEST']._serialized_end=211
+  _globals['_SUBMITBLOCKREPLICATIONRESPONSE']._serialized_start=213
+  _globals['_SUBMITBLOCKREPLICATIONRESPONSE']._serialized_end=279
+  _globals['_REPORTBLOCKREPLICATIONREQUEST']._serialized_start=282
+  _globals['_REPORTBLOCKREPLICATIONREQUEST']._serialized_end=508
+  _globals['_REPORTBLOCKREPLICATIONRESPONSE']._serialized_start=510
+  _globals['_REPORTBLOCKREPLICATIONRESPONSE']._serialized_end=576
 # @@protoc_insertion_point(module_scope)

@@ -18,7 +18,7 @@ BLOCK_REPORT_STATUS_PROTO_WRITING: BlockReportStatusProto
 BLOCK_REPORT_STATUS_PROTO_DELETED: BlockReportStatusProto
 
 class BlockWriteRequest(_message.Message):
-    __slots__ = ("block", "off", "block_size", "short_circuit", "client_name", "chunk_size", "pipeline_stream", "component_info", "sync")
+    __slots__ = ("block", "off", "block_size", "short_circuit", "client_name", "chunk_size", "pipeline_stream", "component_info", "sync", "resume")
     BLOCK_FIELD_NUMBER: _ClassVar[int]
     OFF_FIELD_NUMBER: _ClassVar[int]
     BLOCK_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,7 @@ class BlockWriteRequest(_message.Message):
     PIPELINE_STREAM_FIELD_NUMBER: _ClassVar[int]
     COMPONENT_INFO_FIELD_NUMBER: _ClassVar[int]
     SYNC_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FIELD_NUMBER: _ClassVar[int]
     block: _common_pb2.ExtendedBlockProto
     off: int
     block_size: int
@@ -37,7 +38,8 @@ class BlockWriteRequest(_message.Message):
     pipeline_stream: _containers.RepeatedCompositeFieldContainer[_common_pb2.WorkerAddressProto]
     component_info: _common_pb2.ComponentInfoProto
     sync: bool
-    def __init__(self, block: _Optional[_Union[_common_pb2.ExtendedBlockProto, _Mapping]] = ..., off: _Optional[int] = ..., block_size: _Optional[int] = ..., short_circuit: _Optional[bool] = ..., client_name: _Optional[str] = ..., chunk_size: _Optional[int] = ..., pipeline_stream: _Optional[_Iterable[_Union[_common_pb2.WorkerAddressProto, _Mapping]]] = ..., component_info: _Optional[_Union[_common_pb2.ComponentInfoProto, _Mapping]] = ..., sync: _Optional[bool] = ...) -> None: ...
+    resume: bool
+    def __init__(self, block: _Optional[_Union[_common_pb2.ExtendedBlockProto, _Mapping]] = ..., off: _Optional[int] = ..., block_size: _Optional[int] = ..., short_circuit: _Optional[bool] = ..., client_name: _Optional[str] = ..., chunk_size: _Optional[int] = ..., pipeline_stream: _Optional[_Iterable[_Union[_common_pb2.WorkerAddressProto, _Mapping]]] = ..., component_info: _Optional[_Union[_common_pb2.ComponentInfoProto, _Mapping]] = ..., sync: _Optional[bool] = ..., resume: _Optional[bool] = ...) -> None: ...
 
 class PipelineStatus(_message.Message):
     __slots__ = ("success", "established_count", "failed_worker", "error_message")
@@ -52,20 +54,24 @@ class PipelineStatus(_message.Message):
     def __init__(self, success: _Optional[bool] = ..., established_count: _Optional[int] = ..., failed_worker: _Optional[_Union[_common_pb2.WorkerAddressProto, _Mapping]] = ..., error_message: _Optional[str] = ...) -> None: ...
 
 class BlockWriteResponse(_message.Message):
-    __slots__ = ("id", "path", "off", "block_size", "storage_type", "pipeline_status")
+    __slots__ = ("id", "path", "off", "block_size", "storage_type", "pipeline_status", "unpublished_len", "published_len")
     ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     OFF_FIELD_NUMBER: _ClassVar[int]
     BLOCK_SIZE_FIELD_NUMBER: _ClassVar[int]
     STORAGE_TYPE_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    UNPUBLISHED_LEN_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_LEN_FIELD_NUMBER: _ClassVar[int]
     id: int
     path: str
     off: int
     block_size: int
     storage_type: _common_pb2.StorageTypeProto
     pipeline_status: PipelineStatus
-    def __init__(self, id: _Optional[int] = ..., path: _Optional[str] = ..., off: _Optional[int] = ..., block_size: _Optional[int] = ..., storage_type: _Optional[_Union[_common_pb2.StorageTypeProto, str]] = ..., pipeline_status: _Optional[_Union[PipelineStatus, _Mapping]] = ...) -> None: ...
+    unpublished_len: int
+    published_len: int
+    def __init__(self, id: _Optional[int] = ..., path: _Optional[str] = ..., off: _Optional[int] = ..., block_size: _Optional[int] = ..., storage_type: _Optional[_Union[_common_pb2.StorageTypeProto, str]] = ..., pipeline_status: _Optional[_Union[PipelineStatus, _Mapping]] = ..., unpublished_len: _Optional[int] = ..., published_len: _Optional[int] = ...) -> None: ...
 
 class BlockReadRequest(_message.Message):
     __slots__ = ("id", "off", "len", "chunk_size", "short_circuit", "enable_read_ahead", "read_ahead_len", "drop_cache_len", "component_info")

@@ -8,6 +8,7 @@ code 80. Commit or cancel is said by the frame's status, not by the field ``canc
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from time import perf_counter
 
 from curvine.errors import Common
 from curvine.rpc.server import ReplyData, ServerConnection
@@ -87,6 +88,7 @@ class BatchHandler:
         reply = worker_pb2.BlocksBatchWriteResponse()
         try:
             for index, proto in enumerate(request.blocks):
+                started = perf_counter()
                 block = read_block(proto)
                 write = await open_session(
                     self._store,
@@ -101,6 +103,7 @@ class BatchHandler:
                     held = await self._store.lend(write.block, request.off, by_path=True)
                     path = held.path if held is not None else None
                 fill_open_reply(reply.responses.add(), write, request.off, path)
+                self._store.stats.opened_for_write(perf_counter() - started, local=path is not None)
         except BaseException:
             for _, write in session.writes:
                 await self._store.abandon(write.block)
@@ -128,9 +131,11 @@ class BatchHandler:
         reply = worker_pb2.BlocksBatchCommitResponse()
         try:
             for proto in request.blocks:
+                started = perf_counter()
                 await self._store.complete(
                     proto.id, proto.block_size, request.block_size, sync=False
                 )
+                self._store.stats.finalizing.add(perf_counter() - started)
                 reply.results.append(True)
         finally:
             slot.drop()

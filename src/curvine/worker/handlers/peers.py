@@ -41,5 +41,5 @@ class PeerCheck:
 
 def _version(text: str) -> tuple[int, ...] | None:
     """The numbers of a semantic version; None (no bound) if it is none."""
-    match = _VERSION.match(text)
+    match = _VERSION.match(str(text))  # text that is not UTF-8 arrives as bytes
     return tuple(int(part) for part in match.groups()) if match else None

@@ -8,7 +8,8 @@ connection asks a thread first, so the loop never waits for a disk. Offsets and 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from time import perf_counter
 
 from curvine.errors import Common, IoFailed
 from curvine.rpc.bulk import FileSlice
@@ -36,11 +37,12 @@ Reply = bytes | ReplyData
 class ReadSession(Session):
     """An open read. ``length`` is what the client asked for, ``physical`` what the file had."""
 
-    __slots__ = ("chunk", "fd", "length", "physical", "position", "shared")
+    __slots__ = ("block", "chunk", "fd", "length", "physical", "position", "shared")
 
     def __init__(self, req_id: int, fd: int, *, position: int, length: int, chunk: int) -> None:
         super().__init__(req_id)
         self.fd = fd  # -1: the client reads the file itself, by path
+        self.block = 0
         self.shared = False  # the client reads the file itself, by a duplicate of ``fd``
         self.position = position
         self.length = length
@@ -56,8 +58,15 @@ class ReadSession(Session):
 class ReadHandler:
     """Answers code 81."""
 
-    def __init__(self, store: BlockStore, peers: PeerCheck, max_block_size: int) -> None:
+    def __init__(
+        self,
+        store: BlockStore,
+        peers: PeerCheck,
+        max_block_size: int,
+        on_damaged: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._store = store
+        self._on_damaged = on_damaged  # told which block's file seems to be damaged
         self._peers = peers
         self._max_block_size = max_block_size
 
@@ -83,15 +92,24 @@ class ReadHandler:
         session = ReadSession(
             frame.req_id, -1, position=request.off, length=request.len, chunk=request.chunk_size
         )
+        session.block = request.id
         by_itself = request.short_circuit and view.settled and view.len >= request.len
         if not by_itself or connection.is_local:
-            session.fd, view = self._store.index.open_file(request.id)
+            session.fd, view = self._opened(request.id)
             session.physical = min(view.len, os.fstat(session.fd).st_size)
             by_itself = by_itself and session.physical >= request.len
             session.shared = by_itself
         slot.install(session)
+        self._store.stats.opened_for_read(local=by_itself)
         header = _open_reply(request, view, by_path=by_itself and not connection.is_local)
         return ReplyData(header, b"", session.fd if session.shared else None)
+
+    def _opened(self, block: int) -> tuple[int, View]:
+        try:
+            return self._store.index.open_file(block)
+        except IoFailed:
+            self._on_damaged(block)
+            raise
 
     def _check(self, request: worker_pb2.BlockReadRequest) -> None:
         if not 0 <= request.len <= self._max_block_size:
@@ -104,6 +122,7 @@ class ReadHandler:
             raise Common(f"read-ahead of {request.read_ahead_len} is over {MAX_CHUNK}")
 
     def _running(self, connection: ServerConnection, frame: Frame) -> Reply | Awaitable[Reply]:
+        started = perf_counter()
         slot = slot_of(connection)
         session = slot.current
         if not isinstance(session, ReadSession):
@@ -121,17 +140,20 @@ class ReadHandler:
         if size <= 0:
             raise IoFailed(f"offset {start} is at the end of the block ({session.length} bytes)")
         if os.fstat(session.fd).st_size < session.physical:
+            self._on_damaged(session.block)
             raise IoFailed(f"the block's file became shorter than its {session.physical} bytes")
         if session.length > session.physical:
-            return self._padded(session, start, size)
+            return self._padded(session, start, size, started)
         session.position = start + size
+        self._store.stats.read(size, perf_counter() - started)
         return ReplyData(DONE, FileSlice(session.fd, start, size))
 
-    async def _padded(self, session: ReadSession, start: int, size: int) -> Reply:
+    async def _padded(self, session: ReadSession, start: int, size: int, started: float) -> Reply:
         """A chunk of a block whose tail has no bytes on disk: zeros."""
         stored = max(0, min(session.physical - start, size))
         data = await self._store.io.run(_read_padded, os.dup(session.fd), start, stored, size)
         session.position = start + size
+        self._store.stats.read(size, perf_counter() - started)
         return ReplyData(DONE, data)
 
     def _complete(self, connection: ServerConnection, frame: Frame) -> Reply:

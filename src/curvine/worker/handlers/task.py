@@ -23,7 +23,7 @@ class TaskHandlers:
         """Take a task; it runs when a place is free."""
         request = parse(job_pb2.SubmitTaskRequest, frame.header)
         reply = job_pb2.SubmitTaskResponse()
-        task = _decode(request.task_command)
+        task = decode_task(request.task_command)
         reply.task_id = task.task_id
         if request.task_type == job_pb2.LOAD:
             self._tasks.submit(task)
@@ -39,7 +39,7 @@ class TaskHandlers:
         return DONE
 
 
-def _decode(payload: bytes) -> LoadTask:
+def decode_task(payload: bytes) -> LoadTask:
     """The task in whichever edition the master writes, newest first."""
     failure = DecodeFailed("the task cannot be decoded")
     for layout in sorted(TaskLayout, reverse=True):

@@ -2,15 +2,16 @@
 """The block WRITE stream, code 80 (data-plane specification 2.1 to 2.8).
 
 A writer that is allowed to write by itself gets the staging file: by path on TCP, as upstream; by
-descriptor on the local socket (decision 23). Room is promised to it: by path for the whole block, by
-descriptor up to the ``block_size`` of the reply; there it asks for more by a seek frame without
-data, named for the last byte it wants to write, and may get another descriptor with the answer.
+descriptor on the local socket (decision 23). Room is promised to it: by path for the whole block,
+by descriptor up to the ``block_size`` of the reply; there it asks for more by a seek frame without
+data that names the last byte it wants to write, and may get another descriptor with the answer.
 Where no room can be promised it gets nothing and has to send its bytes. Sizes are bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from time import perf_counter
 
 from curvine.errors import Common, InvalidFileSize, IoFailed
 from curvine.model.block import AllocOpts, ExtendedBlock
@@ -66,15 +67,18 @@ class WriteSession(Session):
         end = self.position + len(data)
         if end > self.capacity:
             raise IoFailed(f"write up to {end} is over the block size {self.capacity}")
+        started = perf_counter()
         waiting = self.store.write(self.block, self.position, data)
         if waiting is None:
             self.position = end
+            self.store.stats.wrote(len(data), perf_counter() - started)
             return None
-        return self._put(waiting, end)
+        return self._put(waiting, end, len(data), started)
 
-    async def _put(self, waiting: Awaitable[None], end: int) -> None:
+    async def _put(self, waiting: Awaitable[None], end: int, size: int, started: float) -> None:
         await waiting
         self.position = end
+        self.store.stats.wrote(size, perf_counter() - started)
 
 
 class WriteHandler:
@@ -98,29 +102,38 @@ class WriteHandler:
         raise unsupported(frame)
 
     async def _open(self, slot: Slot, frame: Frame, *, local: bool) -> Reply:
+        started = perf_counter()
         slot.drop()
         request = parse(worker_pb2.BlockWriteRequest, frame.header)
         if not slot.greeted and request.HasField("component_info"):
             self._peers.check(request.component_info)
             slot.greeted = True
         block = read_block(request.block)
+        unpublished, _ = self._store.index.lengths(block.id)
         session = await open_session(
-            self._store, frame.req_id, block, offset=request.off, capacity=request.block_size
-        )
+            self._store, frame.req_id, block, offset=request.off, capacity=request.block_size,
+            resume=request.resume,
+        )  # fmt: skip
         slot.install(session)
         path, fd, limit = None, None, request.block_size
         if request.short_circuit:
             try:
                 held = await self._store.lend(session.block, request.off, by_path=not local)
             except BaseException:
-                await self._store.abandon(session.block)
+                if not request.resume:  # what is there was written by somebody, and answered
+                    await self._store.abandon(session.block)
                 slot.drop()
                 raise
             if held is not None and local:
                 session.lent, fd, limit = held, held.fd, held.promised
             elif held is not None:
                 path = held.path
-        return ReplyData(open_reply(session, request.off, limit, path), b"", fd)
+        by_itself = path is not None or fd is not None
+        self._store.stats.opened_for_write(perf_counter() - started, local=by_itself)
+        reply = open_reply(session, request.off, limit, path)
+        if request.resume:
+            _say_lengths(reply, unpublished, self._store.index.lengths(block.id)[1])
+        return ReplyData(reply.SerializeToString(), b"", fd)
 
     def _running(self, slot: Slot, frame: Frame) -> Reply | Awaitable[Reply]:
         session = slot.current
@@ -146,8 +159,8 @@ class WriteHandler:
         below the published length, or with the directory full, it gets another file."""
         before = session.lent
         session.lent = held = await self._store.lend_more(session.block, session.position)
-        header = open_reply(session, session.position, held.promised, None)
-        return ReplyData(header, b"", None if held is before else held.fd)
+        reply = open_reply(session, session.position, held.promised, None)
+        return ReplyData(reply.SerializeToString(), b"", None if held is before else held.fd)
 
     async def _complete(self, slot: Slot, frame: Frame) -> Reply:
         session = slot.current
@@ -156,10 +169,12 @@ class WriteHandler:
         else:
             slot.drop()
         request = parse(worker_pb2.BlockWriteRequest, frame.header)
+        started = perf_counter()
         try:
             await self._store.complete(
                 request.block.id, request.block.block_size, request.block_size, sync=request.sync
             )
+            self._store.stats.finalizing.add(perf_counter() - started)
         finally:
             slot.drop()
         return DONE
@@ -177,24 +192,44 @@ class WriteHandler:
 
 
 async def open_session(
-    store: BlockStore, req_id: int, block: ExtendedBlock, *, offset: int, capacity: int
+    store: BlockStore,
+    req_id: int,
+    block: ExtendedBlock,
+    *,
+    offset: int,
+    capacity: int,
+    resume: bool = False,
 ) -> WriteSession:
     """Check an Open's values and open the block."""
+    if block.id < 0:
+        raise Common(f"{block.id} is not a block id")
     if not 0 <= offset <= capacity:
         raise Common(f"offset {offset} is outside the block's 0..{capacity}")
     if block.alloc_opts is not None:
         _check_alloc(block.alloc_opts, capacity)
-    opened = await store.begin(block.id, block.storage_type, capacity, block.alloc_opts)
+    opened = await store.begin(
+        block.id, block.storage_type, capacity, block.alloc_opts, resume=resume
+    )
     return WriteSession(store, req_id, opened, position=offset, capacity=capacity)
 
 
-def open_reply(session: WriteSession, offset: int, limit: int, path: str | None) -> bytes:
-    """The header of the answer to an Open. ``limit``: the block size asked for, or up to where a
-    writer by descriptor may write."""
+def open_reply(
+    session: WriteSession, offset: int, limit: int, path: str | None
+) -> worker_pb2.BlockWriteResponse:
+    """The answer to an Open. ``limit``: the block size asked for, or up to where a writer by
+    descriptor may write."""
     reply = worker_pb2.BlockWriteResponse()
     fill_open_reply(reply, session, offset, path)
     reply.block_size = limit
-    return reply.SerializeToString()
+    return reply
+
+
+def _say_lengths(
+    reply: worker_pb2.BlockWriteResponse, unpublished: int | None, published: int | None
+) -> None:
+    if unpublished is not None:
+        reply.unpublished_len = unpublished
+    reply.published_len = published or 0
 
 
 def fill_open_reply(
