@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curvine.rpc.reading import LARGE, FrameReader
+from curvine.rpc.reading import LARGE, FrameReader, new_buffer
 from curvine.wire import codes
 from curvine.wire.frame import MAX_DATA, Frame, encode
 
@@ -104,3 +104,16 @@ def test_a_promised_body_costs_no_memory_before_it_comes() -> None:
         assert reader.partial
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 64 * 1024, "40 half frames of 16 MiB took more than 64 MiB"
+
+
+def test_large_buffers_are_used_again_when_nobody_looks_at_them() -> None:
+    first = new_buffer(300_000)
+    place = id(first.obj)
+    part = first[10:20]
+    del first
+    second = new_buffer(300_000)
+    assert id(second.obj) != place, "a part of it is still in use"
+    part.release()
+    del part
+    third = new_buffer(290_000)
+    assert (id(third.obj), len(third)) == (place, 290_000)

@@ -19,10 +19,10 @@ from curvine.errors import ProtocolViolation
 from curvine.wire.frame import MAX_DATA, OVERHEAD, PREFIX, PREFIX_SIZE, Frame, decode_prefix
 
 LARGE = 16 * 1024  # incomplete frames above this get a buffer of their own
-_MAPPED = 256 * 1024  # buffers above this are mappings: a bytearray is zeroed, so its pages exist
+_MAPPED = 64 * 1024  # buffers above this are mappings: a bytearray is zeroed, so its pages exist
 
-_KEPT_BYTES = 32 * 1024 * 1024  # of buffers kept for the next frames, in use or not
-_UNUSED = 2  # references to a mapping: ours, and the argument that counts them
+_KEPT = 16  # mappings kept for the next frames, in use or not
+_KEPT_BYTES = 32 * 1024 * 1024  # their bytes
 _kept: deque[mmap.mmap] = deque()
 
 _unpack = PREFIX.unpack_from
@@ -30,6 +30,15 @@ _new = tuple.__new__
 
 #: (frames completed before this one in the same feed, data size) -> where its data shall go
 Sink = Callable[[int, int], memoryview | None]
+
+
+def _references_to_unused() -> int:
+    """How many this interpreter counts for a mapping that only a local variable refers to."""
+    mapping = mmap.mmap(-1, mmap.PAGESIZE)
+    return sys.getrefcount(mapping)
+
+
+_UNUSED = _references_to_unused()
 
 
 def new_buffer(size: int) -> memoryview:
@@ -43,18 +52,18 @@ def new_buffer(size: int) -> memoryview:
     room = 1 << (size - 1).bit_length()
     for _ in range(len(_kept)):
         try:
-            mapping = _kept.popleft()  # nobody else can find it now
+            mapping = _kept.pop()  # the last one used: in the processor's cache. Now it is ours
         except IndexError:
             break  # other threads hold them
         if len(mapping) == room and sys.getrefcount(mapping) == _UNUSED:
             view = memoryview(mapping)[:size]
             _kept.append(mapping)
             return view
-        _kept.append(mapping)
+        _kept.appendleft(mapping)
     mapping = mmap.mmap(-1, room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if room <= _KEPT_BYTES // 4:
         _kept.append(mapping)
-        while sum(map(len, list(_kept))) > _KEPT_BYTES:
+        while len(_kept) > _KEPT or sum(map(len, list(_kept))) > _KEPT_BYTES:
             _kept.popleft()
     return memoryview(mapping)[:size]
 
