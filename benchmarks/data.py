@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -57,12 +58,16 @@ async def write(fs, name):
         await writer.write(offset, data)
     await writer.close()
 
+async def delete(fs, name):
+    if await fs.exists(name):
+        await fs.delete(name, False)
+
 async def main():
     loaded = load(conf, env={}, overrides={f"client.{k}": v for k, v in more.items()}).conf
     async with ClusterClient(loaded) as cluster:
         fs = UnifiedFileSystem(cluster)
         names = [f"/bench-{n}" for n in range(streams)]
-        call = read if action == "read" else write
+        call = {"read": read, "write": write, "delete": delete}[action]
         if action == "read":
             await asyncio.gather(*(call(fs, name) for name in names))
         cpu, began = time.process_time(), time.perf_counter()
@@ -147,6 +152,9 @@ def ours(
 ) -> Figure:
     """A client of its own against the worker."""
     words = [f"{name}={value}" for name, value in client.items()]
+    if action == "write":  # the worker frees what was there before, and not meanwhile
+        output(python(CLIENT, cluster.conf_path, "delete", streams, SIZE, piece))
+        time.sleep(1.5)
     worker = cluster.workers[0].pid
     before = cpu_of(worker)
     command = python(CLIENT, cluster.conf_path, action, streams, SIZE, piece, *words, core=core)
@@ -188,7 +196,7 @@ def _until_open(port: int) -> None:
     for _ in range(500):
         if wanted in Path("/proc/net/tcp").read_text():
             return
-        subprocess.run(["sleep", "0.01"], check=True)
+        time.sleep(0.01)
     raise RuntimeError("iperf3 does not listen")
 
 

@@ -18,7 +18,7 @@ import stat
 
 from curvine.client.block_messages import read_answer, read_complete, read_request
 from curvine.client.block_session import READ, ReadSession, worker_name
-from curvine.client.local_file import Data, read_file
+from curvine.client.local_file import INLINE_LIMIT, Data, read_cached, read_file
 from curvine.client.streams import Streams
 from curvine.errors import ConnectionLost, CurvineError, IoFailed, NoAvailableWorker
 from curvine.model.block import LocatedBlock
@@ -49,6 +49,15 @@ class BlockReader:
         self._opening = asyncio.Lock()
         self._ends: set[asyncio.Task[None]] = set()
         self.users = 0
+
+    def read_now(self, offset: int, size: int) -> Data | None:
+        """Likewise if it needs no waiting: a local block in memory. None: use ``read``."""
+        if self._fd < 0 or size > INLINE_LIMIT or offset + size > self.block.len:
+            return None
+        try:
+            return read_cached(self._fd, offset, size)
+        except OSError:
+            return None
 
     async def read(self, offset: int, size: int) -> Data:
         """``size`` bytes at ``offset``; the range lies inside the block."""

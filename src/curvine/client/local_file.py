@@ -33,7 +33,7 @@ async def read_file(fd: int, offset: int, size: int) -> Data:
     """Up to ``size`` bytes; fewer only at the end of the file. IoFailed."""
     if size <= INLINE_LIMIT:
         try:
-            found = _read_cached(fd, offset, size)
+            found = read_cached(fd, offset, size)
         except OSError as error:
             raise _translated(error) from error
         if found is not None:
@@ -56,7 +56,7 @@ async def write_file(fd: int, offset: int, data: Buffer) -> None:
     await _in_thread(_write_all, fd, offset, data)
 
 
-def _read_cached(fd: int, offset: int, size: int) -> Data | None:
+def read_cached(fd: int, offset: int, size: int) -> Data | None:
     """The bytes if none of them has to be fetched from a disk."""
     buffer = new_buffer(size)
     try:

@@ -24,7 +24,8 @@ _BEHIND = 2  # slices kept behind the newest read, for readers that run side by 
 
 
 class Prefetcher:
-    """Slices of one file of ``length`` bytes, fetched with ``fetch(offset, size)``."""
+    """Slices of one file of ``length`` bytes, fetched with ``fetch(offset, size)``. At most
+    ``depth`` of them are fetched ahead; it may be changed at any time."""
 
     def __init__(
         self, fetch: Fetch, length: int, *, slice_size: int, depth: int, threshold: int
@@ -32,7 +33,7 @@ class Prefetcher:
         self._fetch = fetch
         self._length = length
         self._slice = slice_size
-        self._depth = depth
+        self.depth = depth
         self._threshold = threshold
         self._slices: dict[int, asyncio.Task[Data]] = {}
         self._next = 0  # where a sequential reader would go on
@@ -103,13 +104,13 @@ class Prefetcher:
     def _ahead(self, last: int) -> None:
         """Start the slices after ``last`` and forget those far behind."""
         end = (self._length + self._slice - 1) // self._slice
-        known = max((index for index in self._slices if index <= last + self._depth), default=last)
+        known = max((index for index in self._slices if index <= last + self.depth), default=last)
         if known <= last + self._window // 2:  # half of the window is used up: widen and refill
-            for index in range(last + 1, min(last + 1 + self._window, end)):
+            for index in range(last + 1, min(last + 1 + min(self._window, self.depth), end)):
                 self._want(index)
-            self._window = min(self._window * 2, self._depth)
+            self._window = min(self._window * 2, self.depth)
         newest = self._next // self._slice
         for index in list(self._slices):
             # Not cancelled: another reader may be waiting for it. It ends unseen.
-            if not newest - _BEHIND <= index <= newest + self._depth + 1:
+            if not newest - _BEHIND <= index <= newest + self.depth + 1:
                 del self._slices[index]

@@ -27,6 +27,7 @@ from curvine.model.inode import FileStatus
 
 _MAX_CHUNK = 16 * 1024 * 1024  # of one message
 _DEPTH = 8  # slices read ahead at most
+_AHEAD = 32 * 1024 * 1024  # bytes read ahead by all readers of a client, about
 
 Refresh = Callable[[], Awaitable[FileBlocks]]
 
@@ -51,11 +52,13 @@ class FileReader:
         self._open: dict[int, BlockReader] = {}  # index -> reader, oldest first
         self._handles = max(1, conf.max_cache_block_handles)
         self._refreshing = asyncio.Lock()
+        self._depth = _DEPTH if conf.enable_smart_prefetch else 1
+        self._reads_ahead = False
         self._ahead = Prefetcher(
             self._fetch,
             self.length,
             slice_size=self._slice,
-            depth=_DEPTH if conf.enable_smart_prefetch else 1,
+            depth=self._depth,
             threshold=conf.sequential_read_threshold,
         )
 
@@ -71,13 +74,26 @@ class FileReader:
         if length <= 0:
             return b""
         index = self._index(offset)
-        near = await self._reader(index).is_near()
+        reader = self._reader(index)
+        found = reader.read_now(offset - self._starts[index], length)
+        if found is not None:
+            return found
+        near = await reader.is_near()
         inside = offset + length <= self._starts[index] + self._blocks[index].block.len
         if near and inside:
             return await self._read_block(index, offset - self._starts[index], length)
         if near:
             return await self._fetch(offset, length)
+        self._share_ahead()
         return await self._ahead.read(offset, length)
+
+    def _share_ahead(self) -> None:
+        """Many readers at once read ahead less each: more would not fit the processor's cache."""
+        if not self._reads_ahead:
+            self._reads_ahead = True
+            self._streams.readers_ahead += 1
+        share = _AHEAD // (self._slice * max(1, self._streams.readers_ahead))
+        self._ahead.depth = max(min(share, self._depth), min(2, self._depth))
 
     async def local_fd(self) -> int | None:
         """A descriptor whose bytes [0, length) are the file's: one block, on a local worker."""
@@ -102,6 +118,9 @@ class FileReader:
 
     async def close(self) -> None:
         """Release every connection and descriptor. A second call does nothing."""
+        if self._reads_ahead:
+            self._reads_ahead = False
+            self._streams.readers_ahead -= 1
         await self._ahead.close()
         readers, self._open = self._open, {}
         for reader in readers.values():

@@ -50,6 +50,7 @@ class Streams:
         self._clock = clock
         self._not_local: dict[int, float] = {}  # worker id -> when its socket did not answer
         self._local: set[int] = set()
+        self.readers_ahead = 0  # files that are being read ahead of their readers
         self.stats = ClientStats()
 
     def near(self) -> frozenset[int]:

@@ -21,8 +21,8 @@ from curvine.wire.frame import MAX_DATA, OVERHEAD, PREFIX, PREFIX_SIZE, Frame, d
 LARGE = 16 * 1024  # incomplete frames above this get a buffer of their own
 _MAPPED = 64 * 1024  # buffers above this are mappings: a bytearray is zeroed, so its pages exist
 
-_KEPT = 16  # mappings kept for the next frames, in use or not
-_KEPT_BYTES = 32 * 1024 * 1024  # their bytes
+_KEPT = 64  # mappings kept for the next frames, in use or not
+_KEPT_BYTES = 64 * 1024 * 1024  # their bytes
 _kept: deque[mmap.mmap] = deque()
 
 _unpack = PREFIX.unpack_from
