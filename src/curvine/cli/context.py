@@ -66,12 +66,15 @@ class Settings:
 
 def run_with_fs(settings: Settings, use: Callable[[UnifiedFileSystem], Awaitable[T]]) -> T:
     """Connect, call ``use`` with the file system, disconnect."""
+    import logging
+
     import uvloop
 
     from curvine.client.cluster import ClusterClient
     from curvine.client.unified import UnifiedFileSystem
 
     conf = settings.cluster()
+    logging.getLogger("curvine").addHandler(logging.NullHandler())  # a command prints, not logs
 
     async def session() -> T:
         async with ClusterClient(conf, component="cli") as cluster:

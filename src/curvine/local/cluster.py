@@ -11,7 +11,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
@@ -52,27 +51,34 @@ class Cluster:
     def up(
         self, mount: str | None, data_dirs: tuple[str, ...] = (), standard_ports: bool = True
     ) -> tuple[Record, ...]:
-        """Start what is missing; return what was started once everything answers."""
+        """Start what is missing; return what was started once everything answers.
+
+        When something does not come up, what this call started is stopped again.
+        """
         self.home.prepare(data_dirs, standard_ports)
         target = os.path.abspath(mount) if mount is not None else None
         self._check_mount(target)
-        started = [self._start("master", ()), self._start("worker", ())]
-        self._wait(self._workers_live, "the worker to register")
-        if target is not None:
-            arguments = ("--mnt-path", target, "--fs-path", "/")
-            started.append(self._start("fuse", arguments))
-            self._wait(lambda: is_mounted(target), f"the mount at {target}")
-        return tuple(record for record in started if record is not None)
+        started: list[Record] = []
+        try:
+            self._start(started, "master", (), "curvine-master ready")
+            self._start(started, "worker", (), "worker register success")
+            self._wait(self._workers_live, "the worker to register")
+            if target is not None:
+                arguments = ("--mnt-path", target, "--fs-path", "/")
+                self._start(started, "fuse", arguments, "curvine-fuse ready")
+        except BaseException:
+            for record in reversed(started):
+                self._stop(record)
+            raise
+        return tuple(started)
 
     def down(self) -> tuple[str, ...]:
         """Stop everything, the mount first; the names of what was running."""
         stopped = []
         for role in reversed(ROLES):
             record = processes.read(role, self.home.run)
-            if record is not None:
-                if processes.stop(record, STOP_PATIENCE):
-                    stopped.append(role)
-                (self.home.run / f"{role}.json").unlink(missing_ok=True)
+            if record is not None and self._stop(record):
+                stopped.append(role)
         return tuple(stopped)
 
     def states(self) -> tuple[RoleState, ...]:
@@ -125,34 +131,51 @@ class Cluster:
                 "run `cv down` first, or mount it once more with curvine-fuse --mnt-path"
             )
 
-    def _start(self, role: str, arguments: tuple[str, ...]) -> Record | None:
+    def _start(
+        self, started: list[Record], role: str, arguments: tuple[str, ...], ready: str
+    ) -> None:
+        """Start a role that is not running, and wait until it says ``ready`` in its log."""
         record = processes.read(role, self.home.run)
         if record is not None and processes.is_running(record):
-            return None
-        record = processes.spawn(
+            return
+        fresh = processes.spawn(
             role,
             MODULES[role],
             ("--conf", str(self.home.conf), *arguments),
             self.home.logs / f"{role}.log",
             os.environ,
         )
-        processes.save(record, self.home.run)
-        return record
+        processes.save(fresh, self.home.run)
+        started.append(fresh)
+        self._wait(lambda: ready in processes.log_text(fresh), f"the {role} to say that it serves")
+
+    def _stop(self, record: Record) -> bool:
+        """Stop a recorded process and forget it; False when it was gone already."""
+        stopped = processes.stop(record, STOP_PATIENCE)
+        (self.home.run / f"{record.role}.json").unlink(missing_ok=True)
+        return stopped
 
     def _wait(self, ready: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + START_PATIENCE
         while not ready():
             dead = self.dead()
             if dead is not None:
-                raise CurvineError(
-                    f"the {dead.role} ended at once; its log {dead.log} says:\n"
-                    f"{processes.log_tail(dead)}"
-                )
+                raise CurvineError(self._why(dead))
             if time.monotonic() > deadline:
                 raise TimedOut(
                     f"waited {START_PATIENCE:.0f} s for {what}; logs are in {self.home.logs}"
                 )
             time.sleep(_LOOK)
+
+    def _why(self, dead: Record) -> str:
+        said = processes.log_tail(dead)
+        text = f"the {dead.role} ended at once; its log {dead.log} says:\n{said}"
+        if "Address already in use" in said:
+            text += (
+                "\nAnother program uses that port: `ss -ltnp` tells which. Stop it, or choose "
+                f"another port in {self.home.conf}"
+            )
+        return text
 
     def _workers_live(self) -> bool:
         conf = load(
@@ -178,13 +201,3 @@ class Cluster:
 def mount_path(record: Record) -> str:
     """The mount point in the arguments of a recorded mount."""
     return record.argv[record.argv.index("--mnt-path") + 1]
-
-
-def is_mounted(target: str) -> bool:
-    """Whether a FUSE file system is mounted at ``target`` (without touching it)."""
-    wanted = target.encode().replace(b"\\", b"\\134").replace(b" ", b"\\040")
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        left, _, right = line.partition(b" - ")
-        if left.split(b" ")[4] == wanted and right.startswith(b"fuse"):
-            return True
-    return False

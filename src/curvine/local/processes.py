@@ -21,13 +21,15 @@ from curvine.errors import ConfigError
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A started process. ``started`` is in clock ticks since boot (proc(5), stat field 22)."""
+    """A started process. ``started`` is in clock ticks since boot (proc(5), stat field 22);
+    ``log_from`` is where this run begins in the log, in bytes."""
 
     role: str
     pid: int
     started: int
     argv: tuple[str, ...]
     log: str
+    log_from: int = 0
 
 
 def start_ticks(pid: int) -> int | None:
@@ -51,6 +53,7 @@ def spawn(
     """Start ``python -m module`` in a session of its own, its output appended to ``log``."""
     argv = (sys.executable, "-m", module, *arguments)
     with open(log, "ab") as out:
+        log_from = out.tell()
         process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -60,7 +63,7 @@ def spawn(
             env=dict(env),
         )
     started = start_ticks(process.pid)
-    return Record(role, process.pid, started or 0, argv, str(log))
+    return Record(role, process.pid, started or 0, argv, str(log), log_from)
 
 
 def stop(record: Record, patience: float) -> bool:
@@ -98,13 +101,19 @@ def read(role: str, directory: Path) -> Record | None:
         raise ConfigError(f"{path} is damaged ({error}); stop what runs and remove it") from error
 
 
-def log_tail(record: Record, lines: int = 5) -> str:
-    """The last lines of a process's log, for an error message."""
+def log_text(record: Record) -> str:
+    """What the process has printed in this run."""
     try:
-        text = Path(record.log).read_text(errors="replace")
+        with open(record.log, "rb") as file:
+            file.seek(record.log_from)
+            return file.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+def log_tail(record: Record, lines: int = 5) -> str:
+    """The last lines of this run's log, for an error message."""
+    return "\n".join(log_text(record).rstrip().splitlines()[-lines:])
 
 
 def _signal(record: Record, number: int) -> None:

@@ -10,6 +10,7 @@ final error ends the call, and that master is remembered.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -25,11 +26,13 @@ from curvine.errors import (
 from curvine.rpc.auth import Auth
 from curvine.rpc.client import CALL_TIMEOUT, CONNECT_TIMEOUT, Callback, RpcConnection, new_req_id
 from curvine.rpc.dialing import describe
+from curvine.telemetry.logs import OnceLogger
 from curvine.wire.codes import code_name
 from curvine.wire.frame import Buffer, Frame
 
 #: what makes a call be tried again; every other error is an answer
 RETRYABLE = (NotLeader, ConnectionLost, TimedOut)
+_once = OnceLogger(logging.getLogger(__name__), interval=60)
 T = TypeVar("T")
 
 __all__ = ["RETRYABLE", "MasterConnector", "new_req_id"]
@@ -221,6 +224,15 @@ class MasterConnector:
             left = begin + self._retry_max - self._clock.monotonic()
             if left <= 0:
                 break
+            names = ", ".join(describe(master.address) for master in self._masters)
+            _once.log(
+                logging.WARNING,
+                names,
+                "no active master at %s (%s); each call is tried again for %g s",
+                names,
+                failure,
+                self._retry_max,
+            )
             # The last pause is cut, so that one more round begins when the budget ends.
             await self._sleep(min(pause, left))
             pause = min(pause * 2, self._retry_max_sleep)
