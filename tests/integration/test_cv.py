@@ -80,6 +80,8 @@ def test_under_storage_is_read_and_cached(home: Path, tmp_path: Path) -> None:
     text = cv("mount", f"file://{source}", "/data", "--write-type", "cache_mode", home=home, code=1)
     assert "--check-path-consist false" in text
     options = ("--write-type", "cache_mode", "--check-path-consist", "false")
+    text = cv("mount", f"file://{source}/big", "/data", *options, home=home, code=1)
+    assert "is a file; mount the directory that holds it" in text
     cv("mount", f"file://{source}", "/data", *options, home=home)
     assert cv("fs", "cat", "/data/testfile", home=home) == "from below\n"
     assert "loaded" in cv("load", "/data", "--watch", home=home)
@@ -117,6 +119,27 @@ def test_up_again_starts_only_what_is_missing(home: Path) -> None:
 def test_status_says_when_there_is_nothing(tmp_path: Path) -> None:
     assert "no cluster" in cv("status", "--dir", tmp_path / "none", code=3)
     assert "no cluster" in cv("down", "--dir", tmp_path / "none", code=1)
+
+
+def test_a_mount_that_fails_stops_what_was_started(tmp_path: Path) -> None:
+    target = tmp_path / "full"
+    target.mkdir()
+    (target / "file").touch()
+    directory = tmp_path / "home"
+    text = cv("up", "--dir", directory, "--free-ports", "--mount", target, "--detach", code=1)
+    assert "is not empty" in text
+    assert "running" not in cv("status", "--dir", directory, code=3)
+
+
+@pytest.mark.fuse
+def test_a_mount_of_somebody_else_is_not_taken_for_ours(home: Path, tmp_path: Path) -> None:
+    first, second, target = tmp_path / "a", tmp_path / "b", tmp_path / "mnt"
+    cv("up", "--dir", first, "--free-ports", "--mount", target, "--detach")
+    try:
+        text = cv("up", "--dir", second, "--free-ports", "--mount", target, "--detach", code=1)
+        assert "already has a working FUSE mount" in text
+    finally:
+        cv("down", "--dir", first)
 
 
 def test_a_dead_master_is_given_up(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from curvine.client.cluster import ClusterClient
 from curvine.client.mounts import MountTable
-from curvine.errors import InvalidArgument, TimedOut
+from curvine.errors import InvalidArgument, NotADirectory, TimedOut
 from curvine.model.credentials import EXPOSE, is_exposed, literal_secrets
 from curvine.model.job import JobStatus, LoadCommand
 from curvine.model.mount import MountInfo, MountOptions, mount_of_path
@@ -49,9 +49,11 @@ class ClusterDoor:
             check_properties(uri, options.add_properties)
             ufs = open_ufs(uri, options.add_properties)
             try:
-                await ufs.stat(uri)
+                source = await ufs.stat(uri)
             finally:
                 await ufs.close()
+            if not source.is_dir:
+                raise NotADirectory(f"{uri} is a file; mount the directory that holds it")
         await self.cluster.admin.mount(cv_path, uri, options, req_id=req_id)
         await self._mounts.all(fresh=True)
 
