@@ -25,7 +25,7 @@ import uvloop
 
 from curvine.client.stats import show_clients
 from curvine.clock import SystemClock
-from curvine.config.schema import ClusterConf, FuseConf, LogConf
+from curvine.config.schema import ClusterConf, FuseConf
 from curvine.errors import CurvineError, NoMaster, NotADirectory, NotFound
 from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import notifications
@@ -48,7 +48,7 @@ from curvine.fuse.surroundings import Errands, Surroundings
 from curvine.fuse.volume import Volume
 from curvine.httpd.server import HttpServer
 from curvine.model.inode import FileStatus
-from curvine.telemetry.logs import setup
+from curvine.telemetry.logs import setup_from
 from curvine.telemetry.metrics import Registry
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point: ``python -m curvine.fuse.server --launch-fd N``."""
     link = SupervisorLink.from_argv(sys.argv if argv is None else argv)
     conf = msgspec.convert(link.launch.conf, ClusterConf)
-    _set_up_log(conf.fuse.log, debug=conf.fuse.debug)
+    setup_from(conf.fuse.log, "curvine-fuse.log", level="debug" if conf.fuse.debug else None)
     _raise_limits()
     try:
         uvloop.run(_serve(link, conf))
@@ -80,14 +80,6 @@ def _raise_limits() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = min(hard, _DESCRIPTORS) if hard != resource.RLIM_INFINITY else _DESCRIPTORS
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _set_up_log(conf: LogConf, *, debug: bool) -> None:
-    target = conf.log_dir or "stdout"
-    if target not in {"stdout", "stderr"}:
-        os.makedirs(target, exist_ok=True)
-        target = os.path.join(target, conf.file_name or "curvine-fuse.log")
-    setup("debug" if debug else conf.level, target)
 
 
 async def _serve(link: SupervisorLink, conf: ClusterConf) -> None:

@@ -23,7 +23,7 @@ import uvloop
 from curvine import ANNOUNCED_VERSION
 from curvine.clock import SystemClock
 from curvine.config.load import LoadedConf, find_conf, load
-from curvine.config.schema import ClusterConf, LogConf
+from curvine.config.schema import ClusterConf
 from curvine.errors import CurvineError
 from curvine.master.server import ROSTER_FILE, MasterServer, limits_of
 from curvine.master.workers import Roster
@@ -62,7 +62,7 @@ def _configuration(argv: Sequence[str] | None) -> LoadedConf:
 
 async def _serve(loaded: LoadedConf) -> int:
     conf = loaded.conf
-    _set_up_log(conf.master.log)
+    logs.setup_from(conf.master.log, "curvine-master.log")
     for warning in loaded.warnings:
         _log.warning("%s", warning)
     namespace = _open_namespace(conf)
@@ -100,14 +100,6 @@ def _open_namespace(conf: ClusterConf) -> Namespace:
         sync_mode=SyncMode(conf.journal.sync),
         sync_interval_ms=conf.journal.sync_interval,
     )
-
-
-def _set_up_log(conf: LogConf) -> None:
-    target = conf.log_dir or "stdout"
-    if target not in {"stdout", "stderr"}:
-        os.makedirs(target, exist_ok=True)
-        target = os.path.join(target, conf.file_name or "curvine-master.log")
-    logs.setup(conf.level, target)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ never reach a log: whoever logs an argument knows what is in it.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 from curvine.clock import Clock, SystemClock
+from curvine.config.schema import LogConf
 from curvine.errors import ConfigError
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -49,6 +51,16 @@ def setup(level: str = "info", target: str = "stderr") -> None:
     root.addHandler(handler)
     root.setLevel(number)
     logging.getLogger("asyncio").setLevel(max(number, logging.INFO))
+
+
+def setup_from(conf: LogConf, file_name: str, *, level: str | None = None) -> None:
+    """Set up a process's logs as its configuration says: to a stream, or to ``file_name`` in the
+    directory that it names. ``level`` wins over the configured one."""
+    target = conf.log_dir or "stdout"
+    if target not in {"stdout", "stderr"}:
+        os.makedirs(target, exist_ok=True)
+        target = os.path.join(target, conf.file_name or file_name)
+    setup(level or conf.level, target)
 
 
 class OnceLogger:

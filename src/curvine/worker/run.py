@@ -22,7 +22,6 @@ import uvloop
 from curvine import ANNOUNCED_VERSION
 from curvine.clock import SystemClock
 from curvine.config.load import LoadedConf, find_conf, load
-from curvine.config.schema import LogConf
 from curvine.errors import CurvineError
 from curvine.telemetry import logs
 from curvine.ufs.registry import open_ufs
@@ -55,7 +54,7 @@ def _configuration(argv: Sequence[str] | None) -> LoadedConf:
 
 async def _serve(loaded: LoadedConf) -> int:
     conf = loaded.conf
-    _set_up_log(conf.worker.log)
+    logs.setup_from(conf.worker.log, "curvine-worker.log")
     for warning in loaded.warnings:
         _log.warning("%s", warning)
     server = WorkerServer(conf, SystemClock(), open_ufs, _say_registered)
@@ -77,14 +76,6 @@ async def _serve(loaded: LoadedConf) -> int:
 
 def _say_registered() -> None:
     print(REGISTERED, flush=True)
-
-
-def _set_up_log(conf: LogConf) -> None:
-    target = conf.log_dir or "stdout"
-    if target not in {"stdout", "stderr"}:
-        os.makedirs(target, exist_ok=True)
-        target = os.path.join(target, conf.file_name or "curvine-worker.log")
-    logs.setup(conf.level, target)
 
 
 if __name__ == "__main__":
