@@ -47,7 +47,11 @@ proto-check: $(VENV)/.dev
 unit: $(VENV)/.dev ## Unit, contract and architecture tests
 	$(BIN)/python -m pytest -q tests/unit tests/architecture tests/contract
 
-integration: $(VENV)/.dev ## Real processes, real mounts, real kills
+.PHONY: test-packages
+test-packages: tests/debian-packages.txt
+	@scripts/test-packages.sh
+
+integration: $(VENV)/.dev test-packages ## Real processes, real mounts, real kills
 	$(BIN)/python -m pytest -q tests/model tests/integration tests/fluid tests/fuse tests/stress tests/fuzz
 
 fuzz: $(VENV)/.dev ## Ten minutes of damaged input (in `make test`: seconds)
