@@ -22,6 +22,9 @@ class Outlet:
     def send(self, code: int, status: int, req_id: int, seq_id: int, header: bytes) -> None:
         self.frames.append(Frame(code, status, req_id, seq_id, header))
 
+    def flush(self) -> None:
+        pass
+
     def events(self) -> list[ext_pb2.WatchEventsProto]:
         return [ext_pb2.WatchEventsProto.FromString(frame.header) for frame in self.frames]
 

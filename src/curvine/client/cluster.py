@@ -18,11 +18,13 @@ from types import TracebackType
 from curvine import ANNOUNCED_VERSION
 from curvine.client.admin import Admin
 from curvine.client.health import WorkerHealth
+from curvine.client.locations import LocationCache
 from curvine.client.namespace import Namespace
 from curvine.client.reader import FileReader
 from curvine.client.slots import apply_allocations
 from curvine.client.stats import MeteredCaller
 from curvine.client.streams import Streams
+from curvine.client.watch import ChangeWatch
 from curvine.client.writer import FileWriter
 from curvine.clock import Clock, SystemClock
 from curvine.config.schema import ClusterConf
@@ -45,6 +47,7 @@ log = logging.getLogger(__name__)
 
 _MS = 1000
 _MIB = 1 << 20
+_WATCH_DIAL = 3.0  # s for an attempt to connect
 LARGE_BLOCK = 64 << 30  # asked for where master and workers announce large blocks (decision 25)
 MAX_ONE_BLOCK = (4 << 30) - _MIB  # a real master keeps block sizes in 32 bits
 GIANT_BLOCK = 1 << 30  # block size of files beyond that
@@ -101,7 +104,12 @@ class ClusterClient:
             self.clock,
         )  # fmt: skip
         metered = MeteredCaller(self.rpc, self.streams.stats)
-        self.ns = Namespace(metered, self.address, new_req_id)
+        self.watch = ChangeWatch(
+            conf.client_master_addrs(), self.identity, auth=auth, clock=self.clock,
+            conn_timeout=min(client.conn_timeout_ms / _MS, _WATCH_DIAL),
+        )  # fmt: skip
+        known = LocationCache(self.watch, self.clock)
+        self.ns = Namespace(metered, self.address, new_req_id, known)
         self.admin = Admin(metered, self.identity, new_req_id)
         self.counters: Counter[str] = Counter()  # increments since the last report
         self.capabilities: frozenset[str] = frozenset()  # what the master announced
@@ -129,6 +137,7 @@ class ClusterClient:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.watch.close()
         self.pool.close()
         await self.rpc.close()
 
@@ -148,7 +157,7 @@ class ClusterClient:
     def reader(self, file: FileBlocks) -> FileReader:
         """A reader of a file whose blocks are known."""
         path = file.status.path
-        return FileReader(self.streams, file, lambda: self.ns.block_locations(path))
+        return FileReader(self.streams, file, lambda: self.ns.block_locations(path, fresh=True))
 
     def writer(self, file: FileBlocks) -> FileWriter:
         """A writer of a file that was opened for writing."""

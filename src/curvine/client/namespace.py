@@ -3,7 +3,8 @@
 
 Every call that changes something takes ``req_id``: repeating a call with the id of its first
 attempt does not execute it twice (control-plane specification 5.4). Paths are normalised
-absolute Curvine paths. No method retries: the connector below does, with the same id.
+absolute Curvine paths. No method retries: the connector below does, with the same id. What is known
+of a file (client.locations) answers ``status`` and ``block_locations`` without a call.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
+from curvine.client.locations import LocationCache
 from curvine.model.block import AllocOpts, CommitBlock, ExtendedBlock, FileBlocks, LocatedBlock
 from curvine.model.inode import CreateOpts, FileStatus, FreeResult, MkdirOpts, SetAttr
 from curvine.model.lock import FileLock
@@ -50,16 +52,23 @@ class Namespace:
     """The file and directory calls of one client."""
 
     def __init__(
-        self, master: MasterCaller, client: ClientAddress, new_req_id: Callable[[], int]
+        self,
+        master: MasterCaller,
+        client: ClientAddress,
+        new_req_id: Callable[[], int],
+        known: LocationCache | None = None,
     ) -> None:
         self._master = master
         self._client = client
         self._new_req_id = new_req_id
+        self._known = known
 
     # --- reads ----------------------------------------------------------------------------------
 
     async def status(self, path: str) -> FileStatus:
         """stat; a link is not followed."""
+        if self._known is not None and (file := self._known.get(path)) is not None:
+            return file.status
         request = pb.GetFileStatusRequest(path=path)
         answer = await self._call(RpcCode.FILE_STATUS, request, pb.GetFileStatusResponse)
         return read_status(answer.status)
@@ -88,8 +97,16 @@ class Namespace:
         answer = await self._call(RpcCode.LIST_OPTIONS, request, pb.ListOptionsResponse)
         return [read_status(status) for status in answer.statuses]
 
-    async def block_locations(self, path: str) -> FileBlocks:
-        """A file with its blocks and the workers that hold them."""
+    async def block_locations(self, path: str, *, fresh: bool = False) -> FileBlocks:
+        """A file with its blocks and the workers that hold them. ``fresh``: what is known has
+        proved wrong."""
+        if self._known is None:
+            return await self._block_locations(path)
+        if fresh:
+            self._known.forget(path)
+        return self._known.get(path) or await self._known.fetch(path, self._block_locations)
+
+    async def _block_locations(self, path: str) -> FileBlocks:
         request = pb.GetBlockLocationsRequest(path=path)
         answer = await self._call(
             RpcCode.GET_BLOCK_LOCATIONS, request, pb.GetBlockLocationsResponse
@@ -118,7 +135,9 @@ class Namespace:
         """Create a file (code 4): an existing one is refused unless ``flags`` has TRUNC."""
         request = pb.CreateFileRequest(path=path, flags=flags)
         fill_create_opts(request.opts, opts)
-        answer = await self._call(RpcCode.CREATE_FILE, request, pb.CreateFileResponse, req_id)
+        answer = await self._call(
+            RpcCode.CREATE_FILE, request, pb.CreateFileResponse, req_id, (path,)
+        )
         return read_status(answer.file_status)
 
     async def open_file(
@@ -127,13 +146,13 @@ class Namespace:
         """Open for writing (code 5), creating or emptying the file as ``flags`` say."""
         request = pb.OpenFileRequest(path=path, flags=flags)
         fill_create_opts(request.opts, opts)
-        answer = await self._call(RpcCode.OPEN_FILE, request, pb.OpenFileResponse, req_id)
+        answer = await self._call(RpcCode.OPEN_FILE, request, pb.OpenFileResponse, req_id, (path,))
         return read_file_blocks(answer.file_blocks)
 
     async def delete(self, path: str, recursive: bool, *, req_id: int | None = None) -> FreeResult:
         """Remove an entry."""
         request = pb.DeleteRequest(path=path, recursive=recursive)
-        answer = await self._call(RpcCode.DELETE, request, pb.DeleteResponse, req_id)
+        answer = await self._call(RpcCode.DELETE, request, pb.DeleteResponse, req_id, (path,))
         return read_free_result(answer.res)
 
     async def rename(
@@ -141,7 +160,7 @@ class Namespace:
     ) -> bool:
         """Move an entry; False when both paths are the same."""
         request = pb.RenameRequest(src=src, dst=dst, flags=flags)
-        answer = await self._call(RpcCode.RENAME, request, pb.RenameResponse, req_id)
+        answer = await self._call(RpcCode.RENAME, request, pb.RenameResponse, req_id, (src, dst))
         return answer.result
 
     async def set_attr(
@@ -150,7 +169,7 @@ class Namespace:
         """Change attributes; the new status."""
         request = pb.SetAttrRequest(path=path)
         fill_set_attr(request.opts, changes)
-        answer = await self._call(RpcCode.SET_ATTR, request, pb.SetAttrResponse, req_id)
+        answer = await self._call(RpcCode.SET_ATTR, request, pb.SetAttrResponse, req_id, (path,))
         return read_status(answer.status)
 
     async def symlink(
@@ -173,12 +192,12 @@ class Namespace:
     async def link(self, src: str, dst: str, *, req_id: int | None = None) -> None:
         """Make ``dst`` another name of ``src``."""
         request = pb.LinkRequest(src_path=src, dst_path=dst)
-        await self._call(RpcCode.LINK, request, pb.LinkResponse, req_id)
+        await self._call(RpcCode.LINK, request, pb.LinkResponse, req_id, (src, dst))
 
     async def free(self, path: str, recursive: bool, *, req_id: int | None = None) -> FreeResult:
         """Drop cached data whose source is an under storage."""
         request = pb.FreeRequest(path=path, recursive=recursive)
-        answer = await self._call(RpcCode.FREE, request, pb.FreeResponse, req_id)
+        answer = await self._call(RpcCode.FREE, request, pb.FreeResponse, req_id, (path,))
         return read_free_result(answer.res)
 
     async def set_lock(
@@ -213,7 +232,9 @@ class Namespace:
             fill_block(request.last_block, last_block)
         request.inode_id = inode_id
         # The reply is the block itself, not AddBlockResponse (specification 5.9).
-        answer = await self._call(RpcCode.ADD_BLOCK, request, common_pb2.LocatedBlockProto, req_id)
+        answer = await self._call(
+            RpcCode.ADD_BLOCK, request, common_pb2.LocatedBlockProto, req_id, (path,)
+        )
         return read_located(answer)
 
     async def complete_file(
@@ -243,14 +264,18 @@ class Namespace:
             fill_set_attr(request.set_attr_opts, set_attr)
         if sync:
             request.sync = True
-        answer = await self._call(RpcCode.COMPLETE_FILE, request, pb.CompleteFileResponse, req_id)
+        answer = await self._call(
+            RpcCode.COMPLETE_FILE, request, pb.CompleteFileResponse, req_id, (path,)
+        )
         return read_file_blocks(answer.file_blocks) if answer.HasField("file_blocks") else None
 
     async def resize(self, path: str, alloc: AllocOpts, *, req_id: int | None = None) -> FileBlocks:
         """Truncate or extend; blocks with ``alloc_opts`` still have to be resized on workers."""
         request = pb.FileResizeRequest(path=path)
         fill_alloc(request.opts, alloc)
-        answer = await self._call(RpcCode.RESIZE_FILE, request, pb.FileResizeResponse, req_id)
+        answer = await self._call(
+            RpcCode.RESIZE_FILE, request, pb.FileResizeResponse, req_id, (path,)
+        )
         return read_file_blocks(answer.file_blocks)
 
     async def assign_worker(
@@ -270,10 +295,20 @@ class Namespace:
         return read_located(answer.block)
 
     async def _call(
-        self, code: RpcCode, request: Message, reply: type[M], req_id: int | None = None
+        self,
+        code: RpcCode,
+        request: Message,
+        reply: type[M],
+        req_id: int | None = None,
+        changed: Sequence[str] = (),
     ) -> M:
         header = request.SerializeToString()
-        frame = await self._master.call(
-            code, header, req_id=self._new_req_id() if req_id is None else req_id
-        )
+        try:
+            frame = await self._master.call(
+                code, header, req_id=self._new_req_id() if req_id is None else req_id
+            )
+        finally:
+            if self._known is not None:
+                for path in changed:
+                    self._known.forget(path)
         return reply.FromString(frame.header)

@@ -85,7 +85,7 @@ class UnifiedFileSystem(ClusterDoor):
 
     async def block_locations(self, path: str) -> FileBlocks:
         """The blocks of a file or of the cached copy of one. NotFound when it is not cached."""
-        return await self.cluster.ns.block_locations(path)
+        return await self.cluster.ns.block_locations(path, fresh=True)
 
     async def open_read(self, path: str) -> ReadableFile:
         """Open a file for reading."""

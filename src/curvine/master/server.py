@@ -98,6 +98,7 @@ class MasterServer:
             idle_timeout=master.io_timeout / 1000 if master.io_close_idle else None,
             on_unknown=unknown(self.services),
             auth=auth,
+            before_answers=self.services.watch.flush,
         )
 
         self._probe = LoopProbe()

@@ -2,7 +2,9 @@
 """Push of changes to watching clients (decision 6, code 100).
 
 A watcher names path prefixes; from then on every change below them is sent in Running frames, one
-frame per turn of the loop at most, however many changes that turn brought. A change of a directory
+frame per turn of the loop at most, however many changes that turn brought. It leaves before the
+answers to those who made the changes, as long as the watchers are few (``flush``): who opens a file
+after another's close(2) has returned can then know of it. A change of a directory
 above a prefix (renamed, removed) is sent too. A watcher that reads too slowly is not waited for and
 costs no memory: its changes are dropped, and once its buffer has drained it is told to forget
 everything (``reset``).
@@ -23,6 +25,7 @@ from curvine.wire.pb import ext_pb2
 
 MAX_BACKLOG = 1 << 20  # bytes waiting in a watcher's socket before its changes are dropped
 RETRY_SECONDS = 0.05  # how often a watcher that fell behind is looked at
+FEW_WATCHERS = 64  # answers wait for this many pushes at most
 
 Prefixes = tuple[str, ...]  # none = everything
 
@@ -31,6 +34,9 @@ class Outlet(Protocol):
     """A connection, as far as pushing to it goes."""
 
     def send(self, code: int, status: int, req_id: int, seq_id: int, header: bytes) -> None: ...
+
+    def flush(self) -> None:
+        """Give what was sent to the kernel now."""
 
     @property
     def backlog(self) -> int: ...
@@ -52,6 +58,7 @@ class _Watcher:
     def send(self, payload: bytes) -> None:
         status = success_byte(RUNNING)
         self.outlet.send(RpcCode.WATCH, status, self.req_id, self.seq, payload)
+        self.outlet.flush()
         self.seq = (self.seq + 1) & 0x7FFFFFFF
 
 
@@ -92,6 +99,20 @@ class WatchHub:
             return
         self._pending.extend(changes)
         self._schedule()
+
+    def flush(self) -> None:
+        """Send what is waiting before anything else leaves, unless that would take long."""
+        if len(self._watchers) <= FEW_WATCHERS:
+            self.push_now()
+
+    def is_behind(self, outlet: Outlet) -> bool:
+        """Whether changes for ``outlet`` were dropped, and it was not told yet."""
+        return any(w.behind for w in self._watchers if w.outlet is outlet)
+
+    def push_now(self) -> None:
+        """Send what is waiting."""
+        if self._scheduled is not None:
+            self._flush()
 
     def close(self) -> None:
         """Forget all watchers."""

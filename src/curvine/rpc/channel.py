@@ -35,6 +35,7 @@ HIGH_WATER = 1024 * 1024  # bytes; a producer stops here
 LOW_WATER = 256 * 1024  # and goes on here
 NO_DRAIN = -1
 _READ_SIZE = 64 * 1024
+_READS_NOW = 16  # reads of read_now at most: a peer that sends without end is not waited for
 _INT_SIZE = array.array("i").itemsize
 
 
@@ -146,6 +147,18 @@ class Channel:
         if self._reading:
             self._reading = False
             self._loop.remove_reader(self._fd)
+
+    def read_now(self) -> bool:
+        """Take what the peer has sent up to now, without waiting for the loop to notice. Whether
+        nothing is left."""
+        for _ in range(_READS_NOW):
+            before = self.received
+            if not self._reading:
+                return False
+            self._readable()
+            if self.received == before:
+                return not self.closed
+        return False
 
     def _readable(self) -> None:
         reader = self._reader

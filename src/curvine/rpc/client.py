@@ -38,6 +38,8 @@ _NEVER = float("inf")
 
 #: gets the reply, or the error that came instead (decoded; never raised into the callback)
 Callback = Callable[[Frame | CurvineError], None]
+#: gets a frame that answers no call in flight
+Push = Callable[[Frame], None]
 
 _pack = PREFIX.pack
 _log = logging.getLogger(__name__)
@@ -84,6 +86,8 @@ class RpcConnection:
         self._heard_at = self._loop.time()
         self._channel = Channel(sock, self, max_header=MAX_REPLY_HEADER, peer=peer)
         self.peer = peer
+        self.on_push: Push | None = None  # for peers that go on sending after the answer to Open
+        self.gone = asyncio.Event()  # set when the connection is closed, by whomever
         self._channel.start()
 
     @classmethod
@@ -118,13 +122,15 @@ class RpcConnection:
         req_id: int,
         timeout: float = CALL_TIMEOUT,
         data: Buffer = b"",
+        status: int = codes.RPC,
     ) -> Frame:
         """Send a request and wait for its reply. Raises the error that the reply carries;
-        ConnectionLost or TimedOut when none comes."""
+        ConnectionLost or TimedOut when none comes. ``status``: other than that of a plain call."""
         future: asyncio.Future[Frame] = self._loop.create_future()
         self.call_nowait(
-            code, header, partial(_settle, future), req_id=req_id, timeout=timeout, data=data
-        )
+            code, header, partial(_settle, future), req_id=req_id, timeout=timeout, data=data,
+            status=status,
+        )  # fmt: skip
         if self._channel.out.queued > HIGH_WATER:
             self._channel.flush()
         try:
@@ -142,6 +148,7 @@ class RpcConnection:
         req_id: int,
         timeout: float = CALL_TIMEOUT,
         data: Buffer = b"",
+        status: int = codes.RPC,
     ) -> None:
         """Send a request; ``callback`` gets what comes of it, exactly once, later, on the loop.
         Raises only ConnectionLost (already closed) and InvalidArgument (req_id in flight)."""
@@ -156,11 +163,16 @@ class RpcConnection:
         if over < self._alarm_at:
             self._set_alarm(over)
         size = len(header)
-        prefix = _pack(OVERHEAD + size + len(data), size, code, codes.RPC, req_id, codes.SEQ_NONE)
+        prefix = _pack(OVERHEAD + size + len(data), size, code, status, req_id, codes.SEQ_NONE)
         channel.out.put(prefix + header)
         if data:
             channel.out.put(data)
         channel.flush_soon()
+
+    def read_now(self) -> bool:
+        """Deal with what the peer has sent up to now, without waiting for the loop to notice.
+        Whether nothing is left."""
+        return self._channel.read_now()
 
     def close(self) -> None:
         """Close; calls in flight fail with ConnectionLost."""
@@ -178,8 +190,10 @@ class RpcConnection:
                 self._channel.close(ProtocolViolation("a request or an empty frame came back"))
                 return
             entry = pending.pop(frame.req_id, None)
-            if entry is None:
-                continue  # its caller has stopped waiting, or a heartbeat
+            if entry is None:  # its caller has stopped waiting, or a heartbeat, or a push
+                if self.on_push is not None and frame.status & 0x0F and not response:
+                    self.on_push(frame)
+                continue
             self._tell(entry[0], reply_error(frame) if response else frame)
 
     def on_drained(self) -> None:
@@ -187,6 +201,7 @@ class RpcConnection:
 
     def on_closed(self, error: CurvineError | None) -> None:
         """Fail what is in flight."""
+        self.gone.set()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

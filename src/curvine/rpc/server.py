@@ -12,7 +12,7 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 
 from curvine.clock import Clock, SystemClock
@@ -55,7 +55,8 @@ class RpcServer:
     pending; None: never. ``stall_timeout``: close a peer that stopped in the middle of a frame, or
     stopped taking its replies. ``executor``: threads that fetch cold file bytes. ``local_uids``:
     whom local sockets serve (ourselves and root). ``auth``: let in only whoever proves the token
-    (``rpc.gate``), on every kind of socket.
+    (``rpc.gate``), on every kind of socket. ``before_answers`` is called before the answers of one
+    turn leave.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class RpcServer:
         executor: Executor | None = None,
         clock: Clock | None = None,
         auth: Auth | None = None,
+        before_answers: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
+        self.before_answers = before_answers
         self.handlers = handlers
         if auth is None:
             self.handlers = {RpcCode.AUTH_HELLO: no_token_here(name), **handlers}

@@ -83,6 +83,7 @@ class Host(Protocol):
     handlers: Mapping[int, Handler]
     on_unknown: Handler | None
     executor: Executor | None
+    before_answers: Callable[[], None] | None
     once: OnceLogger
 
     def keep(self, task: asyncio.Task[None]) -> None:
@@ -105,6 +106,7 @@ class ServerConnection:
         self._host = host
         self._handlers = host.handlers
         self._ordered = host.ordered
+        self._before_answers = host.before_answers
         self._limit = 1 if host.ordered else host.max_pending
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[Frame] = deque()
@@ -143,6 +145,10 @@ class ServerConnection:
     def backlog(self) -> int:
         """Bytes that the peer has not taken yet."""
         return self.channel.out.queued
+
+    def flush(self) -> None:
+        """Give what was sent to the kernel now, as far as it takes it."""
+        self.channel.flush()
 
     def close(self) -> None:
         """Send what can still be sent at once, then close."""
@@ -208,6 +214,8 @@ class ServerConnection:
             channel.start()
         elif len(inbox) > _INBOX_FRAMES or sum(map(_size, inbox)) > _INBOX_BYTES:
             channel.pause()
+        if self._before_answers is not None:
+            self._before_answers()
 
     def _handle(self, frame: Frame) -> None:
         code, status, req_id, seq_id, _, _ = frame

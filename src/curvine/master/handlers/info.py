@@ -97,11 +97,19 @@ def watch(
 ) -> bytes:
     """Code 100 (ours), streaming Open: changes below the prefixes are pushed from now on.
 
-    With an epoch that is still remembered, what changed since follows the answer at once.
+    With an epoch that is still remembered, what changed since follows the answer at once. A
+    Running frame with a request id of its own asks for the epoch: every change up to it was pushed
+    on this connection before the answer.
     """
-    if request_status(frame.status) is not RequestStatus.OPEN:
-        raise Common("Watch is a stream: it begins with an Open frame and ends with its connection")
+    status = request_status(frame.status)
     namespace = master.namespace
+    if status is RequestStatus.RUNNING:
+        master.watch.push_now()
+        return ext_pb2.WatchOpenResponse(
+            epoch=namespace.epoch, reset=master.watch.is_behind(connection)
+        ).SerializeToString()
+    if status is not RequestStatus.OPEN:
+        raise Common("Watch is a stream: it begins with an Open frame and ends with its connection")
     missed = namespace.changes_since(request.epoch) if request.HasField("epoch") else []
     stop = master.watch.add(connection, frame.req_id, tuple(request.prefixes), missed or ())
     connection.on_close(stop)
