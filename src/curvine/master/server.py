@@ -100,7 +100,6 @@ class MasterServer:
             auth=auth,
             before_answers=self.services.watch.flush,
         )
-
         self._probe = LoopProbe()
         self._http = self._pages(clock)
 
