@@ -32,6 +32,7 @@ from curvine.model.inode import (
     SetAttr,
     StoragePolicy,
 )
+from curvine.model.lock import FileLock
 from curvine.model.mount import MountInfo, WriteType
 
 Entries = builtins.list[FileStatus]  # inside the class the name "list" is a method
@@ -215,6 +216,22 @@ class UnifiedFileSystem(ClusterDoor):
         if mount is not None:
             await (await self._native.open_write(mount, path, append=False, req_id=None)).close()
         return await self._native.resize(path, length, req_id)
+
+    async def get_lock(self, path: str, lock: FileLock) -> FileLock | None:
+        """The lock in the way of ``lock``, if any; Unsupported below a cache_mode mount."""
+        await self._lockable(path)
+        return await self.cluster.ns.get_lock(path, lock)
+
+    async def set_lock(
+        self, path: str, lock: FileLock, *, req_id: int | None = None
+    ) -> FileLock | None:
+        """Take or release a lock; the conflicting one when it was not granted."""
+        await self._lockable(path)
+        return await self.cluster.ns.set_lock(path, lock, req_id=req_id)
+
+    async def _lockable(self, path: str) -> None:
+        if await self._cache_mode(path) is not None:
+            raise Unsupported(f"{path}: the cluster keeps no locks for files of an under storage")
 
     async def symlink(
         self,

@@ -25,6 +25,7 @@ from curvine.errors import AlreadyExists, CurvineError, NotFound, ReadOnly
 from curvine.fuse.contract import FileSystem, Reader, Recoverable, Writer
 from curvine.fuse.nodes import ORPHANS
 from curvine.model.inode import FileStatus, FileType, SetAttr
+from curvine.model.lock import FileLock
 from curvine.model.path import ROOT, is_under, join, relative, split
 from curvine.model.worker import FilesystemInfo
 
@@ -260,6 +261,16 @@ class CompositeFileSystem:
     async def resize(self, path: str, length: int, *, req_id: int | None = None) -> object:
         files, inner = self._change(path)
         return await files.resize(inner, length, req_id=req_id)
+
+    async def get_lock(self, path: str, lock: FileLock) -> FileLock | None:
+        files, inner = self._at(path)
+        return await files.get_lock(inner, lock)
+
+    async def set_lock(
+        self, path: str, lock: FileLock, *, req_id: int | None = None
+    ) -> FileLock | None:
+        files, inner = self._at(path)
+        return await files.set_lock(inner, lock, req_id=req_id)
 
     # -- orphan directories of every cluster
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from curvine.model.inode import FileStatus, FileType, SetAttr
+from curvine.model.lock import FileLock
 from curvine.model.worker import FilesystemInfo
 
 Data = bytes | bytearray | memoryview
@@ -158,5 +159,13 @@ class FileSystem(Protocol):
     ) -> FileStatus: ...
 
     async def resize(self, path: str, length: int, *, req_id: int | None = None) -> object: ...
+
+    async def get_lock(self, path: str, lock: FileLock) -> FileLock | None:
+        """The lock that stands in the way. Unsupported: this file has no locks of its own."""
+
+    async def set_lock(
+        self, path: str, lock: FileLock, *, req_id: int | None = None
+    ) -> FileLock | None:
+        """Take or release; the lock in the way when it was not granted. Unsupported likewise."""
 
     async def sync_metadata(self) -> None: ...

@@ -12,6 +12,7 @@ from typing import NoReturn
 from curvine.errors import NotFound, ReadOnly
 from curvine.fuse.contract import Reader, Writer
 from curvine.model.inode import ROOT_INODE_ID, FileStatus, FileType, SetAttr
+from curvine.model.lock import FileLock
 from curvine.model.path import ROOT
 from curvine.model.worker import FilesystemInfo
 
@@ -44,6 +45,14 @@ class EmptyFileSystem:
 
     def read_only(self, path: str) -> bool:
         return True
+
+    async def get_lock(self, path: str, lock: FileLock) -> FileLock | None:
+        _absent(path)
+
+    async def set_lock(
+        self, path: str, lock: FileLock, *, req_id: int | None = None
+    ) -> FileLock | None:
+        _absent(path)
 
     async def sync_metadata(self) -> None:
         return None

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The memory of the node table: records, names and hash chains in a memfd, without rules.
 
-Layout: one header page; two arrays of hash chains (by name, by inode); records; long names. A
-record is a *node* (slot number = the kernel's node id) or an *alias*, one further name of a node
-with hard links. A structural change is bracketed by the header's ``busy`` word: a process that maps
-the table and finds it set, or that hashes names differently, rebuilds chains, counts and free list
-from the records. One writer at a time, no locks. Sizes in bytes.
+Layout: one header page; two arrays of hash chains (by name, by inode); records; long names; room
+for the locks of the mount (``lockrecords``). A record is a *node* (slot number = the kernel's node
+id) or an *alias*, one further name of a node with hard links. A structural change is bracketed by
+the header's ``busy`` word: a process that maps the table and finds it set, or that hashes names
+differently, rebuilds chains, counts and free list from the records. One writer at a time, no locks.
+Sizes in bytes.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _PAGE = 4096
 RECORD = 128
 _INLINE = 32
 _LONG = 256
+LOCKS_SIZE = 1 << 20  # bytes behind everything else, for ``lockrecords``
 
 # Header words (u32 index). Bytes 64..80 are the session secret, 128.. the negotiated values.
 CAPACITY, HIGH, FREE, COUNT, BUSY, PROBE, LONG_HIGH, LONG_FREE = range(2, 10)
@@ -53,7 +55,12 @@ STATE_FREE, STATE_NODE, STATE_ALIAS = range(3)
 
 
 def _size(capacity: int) -> int:
-    return _PAGE + 8 * _BUCKETS + capacity * (RECORD + _LONG)
+    return _PAGE + 8 * _BUCKETS + capacity * (RECORD + _LONG) + LOCKS_SIZE
+
+
+def locks_at(fd: int) -> int:
+    """Where the room for locks begins in the table's memfd: on a page."""
+    return os.fstat(fd).st_size - LOCKS_SIZE
 
 
 def create_table(capacity: int = DEFAULT_CAPACITY) -> int:

@@ -107,6 +107,10 @@ class NodeReads:
     def generation(self, nodeid: int) -> int:
         return self._r.u32[(self._at(nodeid) >> 2) + f.GENERATION]
 
+    def is_generation(self, nodeid: int, generation: int) -> bool:
+        """Whether the node is known and still the one that it was."""
+        return nodeid in self and self.generation(nodeid) == generation
+
     def components(self, nodeid: int) -> list[bytes] | None:
         """Names from the root to the node ([] for the root), None if it has no name any more."""
         r = self._r

@@ -159,8 +159,8 @@ class OpenFile:
             flags = c.FOPEN_DIRECT_IO
         else:
             flags = c.FOPEN_KEEP_CACHE if keep else 0
-        if not writing:
-            flags |= c.FOPEN_NOFLUSH
+        if not writing and not self._env.locks.any(self.nodeid):
+            flags |= c.FOPEN_NOFLUSH  # where locks are held every close has to be told
         if settings.non_seekable:
             flags |= c.FOPEN_NONSEEKABLE
         return Opened(flags, self._backing_id)

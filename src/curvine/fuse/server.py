@@ -34,6 +34,8 @@ from curvine.fuse.attrs import Owners
 from curvine.fuse.contract import FileSystem
 from curvine.fuse.handles import Handles
 from curvine.fuse.launch import SupervisorLink
+from curvine.fuse.lockrecords import LockRecords
+from curvine.fuse.locks import FileLocks
 from curvine.fuse.mount import MS_RDONLY
 from curvine.fuse.noderecords import ROOT
 from curvine.fuse.nodes import Nodes
@@ -82,9 +84,13 @@ def _raise_limits() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
+def client_name(table: NodeTable) -> str:
+    """Every server of a mount is the same client: what one has open the next may complete."""
+    return str(uuid.UUID(bytes=table.secret))
+
+
 async def _serve(link: SupervisorLink, conf: ClusterConf) -> None:
-    # Every server of a mount is the same client: what one has open the next may complete.
-    name = str(uuid.UUID(bytes=NodeTable(link.launch.table_fd).secret))
+    name = client_name(NodeTable(link.launch.table_fd))
     async with AsyncExitStack() as stack:
         await _mount(link, conf, await open_files(stack, conf, name))
 
@@ -121,8 +127,10 @@ async def _mount(link: SupervisorLink, conf: ClusterConf, shown: Shown) -> None:
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
     devices.start()
+    renewing = loop.create_task(volume.env.locks.keep())
     http = await _pages(conf.fuse, session, volume, shown, launch.restarts)
     await ended.wait()
+    renewing.cancel()
     loop.remove_reader(link.fileno())
     devices.stop()
     await session.drain(DRAIN_SECONDS)
@@ -187,6 +195,8 @@ async def _root_directory(files: FileSystem, settings: Settings, *, patient: boo
 
 def _wanted(conf: ClusterConf, settings: Settings) -> dict[str, int]:
     flags = DEFAULT_FLAGS | c.HANDLE_KILLPRIV_V2
+    if settings.read_path != "no_open":  # the kernel would not tell when a handle is closed
+        flags |= c.POSIX_LOCKS | c.FLOCK_LOCKS
     if settings.read_path in ("splice", "copy", "no_open"):
         flags &= ~c.PASSTHROUGH
     read_ahead = (conf.fuse.max_readahead_kb or DEFAULT_READ_AHEAD_KB) << 10
@@ -223,10 +233,12 @@ def _volume(
         # In a thread: notifications are never written by the loop (decision 12).
         await asyncio.to_thread(_notify, device, notifications.inval_inode(nodeid, -1, 0))
 
+    client_id = client_name(table)
     env = Surroundings(
         files=files,
         nodes=nodes,
         orphans=Orphans(files, nodes),
+        locks=FileLocks(files, nodes, LockRecords(launch.table_fd, client_id), client_id),
         settings=settings,
         clock=clock,
         passthrough=Passthrough(device if agreed.has(c.PASSTHROUGH) else None),

@@ -6,6 +6,9 @@ without waiting is written before the next request is read. The rest becomes a T
 request that carries data (WRITE, SETXATTR) belongs to it until it is answered; every other request
 has copied what it needs when it suspends.
 
+A wait for a lock ends at once with INTERRUPT, and silently with the server: the kernel asks the
+next one again, or lets the waiter go when the mount ends.
+
 INTERRUPT: signals that programs take in their stride (timers, child exits) must not turn file calls
 into EINTR. So a request is given ``INTERRUPT_GRACE`` seconds to finish by itself; only what hangs
 longer, say on a master that is away, is cancelled, which lets the process be killed. Changes are
@@ -72,6 +75,7 @@ class Session:
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
         self._running: dict[int, tuple[Request, asyncio.Task[None]]] = {}
+        self._ending = False
         self.served = 0
         self.stats = RequestStats()
 
@@ -129,7 +133,7 @@ class Session:
         try:
             result = await finish(suspended)
         except asyncio.CancelledError:
-            result = replies.error(request.unique, errno.EINTR)
+            result = None if self._ending else replies.error(request.unique, errno.EINTR)
         except Exception as error:
             result = replies.error(request.unique, errno_of(error, request))
         finally:
@@ -137,7 +141,12 @@ class Session:
         self._answer(request, result, reply, started)
 
     def _interrupt(self, unique: int) -> None:
-        if unique in self._running:
+        request, _ = self._running.get(unique, (None, None))
+        if request is None:
+            return
+        if request.opcode == Opcode.SETLKW:  # it waits for somebody, not for us
+            self._cancel(unique)
+        else:
             asyncio.get_running_loop().call_later(INTERRUPT_GRACE, self._cancel, unique)
 
     def _cancel(self, unique: int) -> None:
@@ -147,6 +156,10 @@ class Session:
 
     async def drain(self, timeout: float) -> None:
         """Wait for the requests in flight, then complete every file."""
+        self._ending = True
+        for unique, (request, _) in list(self._running.items()):
+            if request.opcode == Opcode.SETLKW:
+                self._cancel(unique)
         if self._running:
             await asyncio.wait([task for _, task in self._running.values()], timeout=timeout)
         await self._volume.handles.close_all()

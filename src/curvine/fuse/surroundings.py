@@ -11,6 +11,7 @@ from typing import Any
 
 from curvine.clock import Clock
 from curvine.fuse.contract import FileSystem
+from curvine.fuse.locks import FileLocks
 from curvine.fuse.nodes import Nodes
 from curvine.fuse.orphans import Orphans
 from curvine.fuse.passthrough import Passthrough
@@ -51,6 +52,7 @@ class Surroundings:
     files: FileSystem
     nodes: Nodes
     orphans: Orphans
+    locks: FileLocks
     settings: Settings
     clock: Clock
     passthrough: Passthrough

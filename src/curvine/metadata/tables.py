@@ -17,12 +17,12 @@ from curvine.metadata.records import (
     decode_locks,
     encode,
 )
-from curvine.metadata.rules import locks, mounts
+from curvine.metadata.rules import mounts
 from curvine.metadata.rules.tree import TREE_TOP_MODE
 from curvine.metadata.upkeep import Upkeep
 from curvine.metadata.values import ChangeKind
 from curvine.model.inode import MkdirOpts
-from curvine.model.lock import FileLock, LockFlavor, LockType
+from curvine.model.lock import FileLock, LockFlavor, Locks, LockType, alive, conflict, with_lock
 from curvine.model.mount import MountInfo, MountOptions
 
 
@@ -97,7 +97,7 @@ class Tables(Upkeep):
     def get_lock(self, path: str, lock: FileLock) -> FileLock | None:
         """The lock that stands in the way of ``lock``, None if nothing does."""
         inode = Draft(self._view, 0).resolve(path)
-        return locks.conflict(self._locks(inode.id), lock)
+        return conflict(self._locks(inode.id), lock)
 
     def set_lock(self, path: str, lock: FileLock, *, req_id: int = 0) -> FileLock | None:
         """Take, change or release a lock; a conflict is returned, not raised."""
@@ -106,22 +106,22 @@ class Tables(Upkeep):
         draft = self._draft()
         inode = draft.resolve(path)
         held = self._locks(inode.id)
-        conflict = locks.conflict(held, lock)
-        if conflict is not None:
-            return conflict
-        kept = locks.with_lock(held, lock, draft.now)
+        in_the_way = conflict(held, lock)
+        if in_the_way is not None:
+            return in_the_way
+        kept = with_lock(held, lock, draft.now)
         row = LockRow(RECORD_VERSION, tuple(_item(one) for one in kept))
         draft.row(Table.LOCK, id_key(inode.id), encode(row) if kept else None)
         draft.subject = inode.id
         self._commit(draft, Op.SET_LOCK, req_id)
         return None
 
-    def _locks(self, inode_id: int) -> locks.Locks:
+    def _locks(self, inode_id: int) -> Locks:
         raw = self._store.get(Table.LOCK, id_key(inode_id))
         if raw is None:
             return ()
         held = tuple(_lock(item) for item in decode_locks(raw).locks)
-        return locks.alive(held, self._clock.now_ms(), self.limits.lock_expire_ms)
+        return alive(held, self._clock.now_ms(), self.limits.lock_expire_ms)
 
 
 def _item(lock: FileLock) -> LockItem:

@@ -22,6 +22,8 @@ from curvine.fuse.abi.structs import FORGET_ONE, IN_HEADER
 from curvine.fuse.attrs import Owners
 from curvine.fuse.contract import FileSystem
 from curvine.fuse.handles import Handles
+from curvine.fuse.lockrecords import LockRecords
+from curvine.fuse.locks import FileLocks
 from curvine.fuse.noderecords import create_table
 from curvine.fuse.nodes import Nodes
 from curvine.fuse.nodetable import NodeTable
@@ -114,6 +116,7 @@ class Kernel:
             files=self.files,
             nodes=nodes,
             orphans=Orphans(self.files, nodes),
+            locks=FileLocks(self.files, nodes, LockRecords(self.table_fd, "kernel"), "kernel"),
             settings=self.settings,
             clock=self.clock,
             passthrough=self.passthrough,

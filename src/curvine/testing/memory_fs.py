@@ -8,7 +8,7 @@ the control-plane specification 5.5 to 5.9, seen from the client. Times are ms f
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -23,6 +23,7 @@ from curvine.model.inode import (
     RenameFlag,
     SetAttr,
 )
+from curvine.model.lock import FileLock, Locks, conflict, with_lock
 from curvine.model.path import ROOT, components, is_under, join, split
 from curvine.model.worker import FilesystemInfo
 
@@ -160,10 +161,37 @@ class MemoryWriter:
         self._inode.writers -= 1
 
 
-class MemoryFileSystem:
+class MemoryLocks:
+    """File locks by the rules of the master, without their expiry."""
+
+    clock: Clock
+    check: Callable[[str, str], None]
+    _find: Callable[[str], Inode]
+
+    def __init__(self) -> None:
+        self._locks: dict[int, Locks] = {}
+
+    async def get_lock(self, path: str, lock: FileLock) -> FileLock | None:
+        self.check("get_lock", path)
+        return conflict(self._locks.get(self._find(path).number, ()), lock)
+
+    async def set_lock(
+        self, path: str, lock: FileLock, *, req_id: int | None = None
+    ) -> FileLock | None:
+        self.check("set_lock", path)
+        inode = self._find(path)
+        held = self._locks.get(inode.number, ())
+        other = conflict(held, lock)
+        if other is None:
+            self._locks[inode.number] = with_lock(held, lock, self.clock.now_ms())
+        return other
+
+
+class MemoryFileSystem(MemoryLocks):
     """The namespace. ``faults`` maps (method, path) to an error that the next such call raises."""
 
     def __init__(self, clock: Clock | None = None, local_files: bool = False) -> None:
+        super().__init__()
         self.clock = clock or SystemClock()
         self.local_files = local_files
         self.faults: dict[tuple[str, str], errors.CurvineError] = {}

@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 
+from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import replies
 from curvine.fuse.abi.requests import Request
 from curvine.fuse.attrs import SPECIAL_TYPES
@@ -110,9 +111,14 @@ async def open_(volume: Volume, request: Request) -> Reply:
 
 async def release(volume: Volume, request: Request) -> Reply:
     """A handle's last descriptor is closed."""
+    body = request.body
+    if volume.env.locks.any(request.nodeid):
+        had_flock = body.release_flags & c.RELEASE_FLOCK_UNLOCK
+        owner = body.lock_owner if had_flock else None
+        await volume.env.locks.released(request.nodeid, body.fh, owner)
     file = volume.handles.find(request.nodeid)
     if file is not None:
-        await file.leave(writing=_writes(request.body.flags))
+        await file.leave(writing=_writes(body.flags))
     return replies.ok(request.unique)
 
 
@@ -121,8 +127,12 @@ async def flush(volume: Volume, request: Request) -> Reply:
     if volume.no_open:
         raise Refused(errno.ENOSYS)
     file = volume.handles.find(request.nodeid)
-    if file is not None:
-        await file.flush(closing=True)
+    try:
+        if file is not None:
+            await file.flush(closing=True)
+    finally:
+        if volume.env.locks.any(request.nodeid):
+            await volume.env.locks.closed(request.nodeid, request.body.lock_owner)
     return replies.ok(request.unique)
 
 

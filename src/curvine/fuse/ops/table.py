@@ -13,7 +13,7 @@ from typing import Any
 
 from curvine.fuse.abi.opcodes import Opcode
 from curvine.fuse.abi.requests import Request
-from curvine.fuse.ops import attr, directory, file, link, lookup, rename, transfer, xattr
+from curvine.fuse.ops import attr, directory, file, link, lock, lookup, rename, transfer, xattr
 from curvine.fuse.volume import Reply, Volume
 
 Handler = Callable[[Volume, Request], Reply | Coroutine[Any, Any, Reply]]
@@ -37,6 +37,9 @@ HANDLERS: dict[int, Handler] = {
     Opcode.SYNCFS: file.syncfs,
     Opcode.FALLOCATE: file.fallocate,
     Opcode.LSEEK: file.lseek,
+    Opcode.GETLK: lock.getlk,
+    Opcode.SETLK: lock.setlk,
+    Opcode.SETLKW: lock.setlkw,
     Opcode.READ: transfer.read,
     Opcode.WRITE: transfer.write,
     Opcode.MKDIR: directory.mkdir,
