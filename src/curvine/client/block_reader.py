@@ -17,6 +17,7 @@ import os
 import stat
 
 from curvine.client.block_messages import read_answer, read_complete, read_request
+from curvine.client.block_put import get_block
 from curvine.client.block_session import READ, ReadSession, worker_name
 from curvine.client.local_file import INLINE_LIMIT, Data, read_cached, read_file
 from curvine.client.streams import Streams
@@ -37,6 +38,7 @@ class BlockReader:
 
     def __init__(self, streams: Streams, located: LocatedBlock, largest_chunk: int) -> None:
         self._streams = streams
+        self._located = located
         self.block = located.block
         self._largest = largest_chunk
         self._workers = streams.health.order(located.locs, streams.near())
@@ -68,6 +70,22 @@ class BlockReader:
             return await self._read(offset, size)
         finally:
             self.users -= 1
+
+    async def read_all(self) -> Data:
+        """The whole of a small block (GET_LIMIT), in one round trip from where it is."""
+        if self._hole or not self.block.len:
+            return bytes(self.block.len)
+        last: CurvineError | None = None
+        for worker in list(self._workers):
+            try:
+                data = await get_block(self._streams, self._located, worker)
+            except CurvineError as error:
+                last = error
+                log.info("block %d: %s", self.block.id, error)
+            else:
+                self._streams.health.succeeded(worker)
+                return data
+        raise NoAvailableWorker(f"no worker gives block {self.block.id}: {last}") from last
 
     async def local_fd(self) -> int | None:
         """A descriptor of the block's file if a local worker passed one; owned by this reader."""

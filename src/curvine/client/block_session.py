@@ -48,6 +48,7 @@ class BlockSession:
         if self.broken:
             raise ConnectionLost("the block stream has failed before")
         self.users += 1
+        self._streams.stats.block_trips += 1
         replies: list[Frame] = []
         failure: CurvineError | None = None
         try:
@@ -118,6 +119,7 @@ class ReadSession(BlockSession):
         if self.broken:
             return
         self.broken = True
+        self._streams.stats.block_trips += 1
         try:
             await self.stream.complete(read_complete(self._block_id))
         except CurvineError:

@@ -211,6 +211,15 @@ class BlockingFileSystem:
         """Open an existing file for writing anywhere in it."""
         return BlockingWriter(self._ready(), self._run(lambda fs: fs.open_write(path, append)))
 
+    def read_file(self, path: str) -> bytes:
+        """All bytes of a file."""
+        data = self._run(lambda fs: fs.read_file(path))
+        return data if isinstance(data, bytes) else bytes(data)
+
+    def write_file(self, path: str, data: Buffer, **options: Any) -> None:
+        """Make a file of ``data``; options as UnifiedFileSystem.create has them."""
+        self._run(lambda fs: fs.write_file(path, data, **options))
+
     def mkdir(self, path: str, **options: Any) -> FileStatus:
         """Make a directory; options as UnifiedFileSystem.mkdir has them."""
         return self._run(lambda fs: fs.mkdir(path, **options))

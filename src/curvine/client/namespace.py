@@ -130,24 +130,54 @@ class Namespace:
         return read_status(answer.status)
 
     async def create_file(
-        self, path: str, opts: CreateOpts, flags: int, *, req_id: int | None = None
-    ) -> FileStatus:
-        """Create a file (code 4): an existing one is refused unless ``flags`` has TRUNC."""
+        self,
+        path: str,
+        opts: CreateOpts,
+        flags: int,
+        *,
+        first_block: bool = False,
+        exclude: Sequence[int] = (),
+        req_id: int | None = None,
+    ) -> FileBlocks:
+        """Create a file (code 4): an existing one is refused unless ``flags`` has TRUNC.
+
+        ``first_block``: a master of ours allocates the first block along with it, not on workers
+        in ``exclude``."""
         request = pb.CreateFileRequest(path=path, flags=flags)
+        if first_block:
+            fill_client(request.first_block_for, self._client)
+            request.exclude_workers.extend(exclude)
         fill_create_opts(request.opts, opts)
         answer = await self._call(
             RpcCode.CREATE_FILE, request, pb.CreateFileResponse, req_id, (path,)
         )
-        return read_status(answer.file_status)
+        status = read_status(answer.file_status)
+        if answer.HasField("first_block"):
+            return FileBlocks(status, (read_located(answer.first_block),))
+        return FileBlocks(status)
 
     async def open_file(
-        self, path: str, opts: CreateOpts, flags: int, *, req_id: int | None = None
+        self,
+        path: str,
+        opts: CreateOpts,
+        flags: int,
+        *,
+        first_block: bool = False,
+        exclude: Sequence[int] = (),
+        req_id: int | None = None,
     ) -> FileBlocks:
-        """Open for writing (code 5), creating or emptying the file as ``flags`` say."""
+        """Open for writing (code 5), creating or emptying the file as ``flags`` say;
+        ``first_block`` as in :meth:`create_file`."""
         request = pb.OpenFileRequest(path=path, flags=flags)
+        if first_block:
+            fill_client(request.first_block_for, self._client)
+            request.exclude_workers.extend(exclude)
         fill_create_opts(request.opts, opts)
         answer = await self._call(RpcCode.OPEN_FILE, request, pb.OpenFileResponse, req_id, (path,))
-        return read_file_blocks(answer.file_blocks)
+        file = read_file_blocks(answer.file_blocks)
+        if answer.HasField("first_block"):
+            return FileBlocks(file.status, (read_located(answer.first_block),))
+        return file
 
     async def delete(self, path: str, recursive: bool, *, req_id: int | None = None) -> FreeResult:
         """Remove an entry."""
@@ -247,9 +277,13 @@ class Namespace:
         only_flush: bool,
         set_attr: SetAttr | None = None,
         sync: bool = False,
+        drop_unused: bool = False,
         req_id: int | None = None,
     ) -> FileBlocks | None:
-        """Report finished blocks; close, or keep open with ``only_flush`` and get the blocks."""
+        """Report finished blocks; close, or keep open with ``only_flush`` and get the blocks.
+
+        ``drop_unused``: nobody else of this client writes the file; if it is empty, its first block
+        goes."""
         request = pb.CompleteFileRequest(
             path=path,
             len=length,
@@ -264,6 +298,8 @@ class Namespace:
             fill_set_attr(request.set_attr_opts, set_attr)
         if sync:
             request.sync = True
+        if drop_unused:
+            request.drop_unused = True
         answer = await self._call(
             RpcCode.COMPLETE_FILE, request, pb.CompleteFileResponse, req_id, (path,)
         )

@@ -28,7 +28,7 @@ from curvine.errors import (
     NotADirectory,
     NotFound,
 )
-from curvine.model.block import AllocOpts, FileBlocks
+from curvine.model.block import AllocOpts
 from curvine.model.inode import (
     CreateOpts,
     FileStatus,
@@ -111,9 +111,12 @@ class NativeFiles:
             if exclusive:
                 # OpenFile does not look at EXCL for a file that exists; CreateFile does.
                 flags = flags & ~OpenFlag.TRUNC | OpenFlag.EXCL
-                status = await self._ns.create_file(path, opts, flags, req_id=req_id)
-                return self._cluster.writer(FileBlocks(status))
-            return self._cluster.writer(await self._ns.open_file(path, opts, flags, req_id=req_id))
+                make = self._ns.create_file
+            else:
+                make = self._ns.open_file
+            avoid = self._cluster.health.suspects()
+            file = await make(path, opts, flags, first_block=True, exclude=avoid, req_id=req_id)
+            return self._cluster.writer(file)
         except Common as error:
             await self.explain(path, error)
             raise
@@ -156,7 +159,7 @@ class NativeFiles:
         attributes = {RDEV_ATTRIBUTE: struct.pack("<I", rdev)} if rdev else {}
         opts = msgspec.structs.replace(opts, file_type=file_type, x_attr=attributes)
         flags = OpenFlag.WRONLY | OpenFlag.CREAT | OpenFlag.EXCL
-        return await self._ns.create_file(path, opts, flags, req_id=req_id)
+        return (await self._ns.create_file(path, opts, flags, req_id=req_id)).status
 
     async def explain(self, path: str, error: Common) -> None:
         """Find the reason of an error that masters do not name, and raise that instead."""

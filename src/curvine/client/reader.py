@@ -17,6 +17,7 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
+from curvine.client.block_put import GET_LIMIT
 from curvine.client.block_reader import BlockReader
 from curvine.client.local_file import Data
 from curvine.client.prefetch import Prefetcher
@@ -68,6 +69,19 @@ class FileReader:
         data = await self._read(offset, length)
         self._streams.stats.read(len(data), started)
         return data
+
+    async def read_all(self) -> Data:
+        """The whole file; a small one in one round trip. For files that are read once."""
+        if len(self._blocks) == 1 and 0 < self.length <= GET_LIMIT and not self._open:
+            started = perf_counter()
+            try:
+                data = await self._reader(0).read_all()
+            except NoAvailableWorker:
+                pass  # the long way round: other locations, other errors
+            else:
+                self._streams.stats.read(self.length, started)
+                return data[: self.length]
+        return await self.read(0, self.length)
 
     async def _read(self, offset: int, length: int) -> Data:
         length = min(length, self.length - offset)

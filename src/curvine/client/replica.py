@@ -145,6 +145,7 @@ class Replica:
     async def _finish(self, ending: Awaitable[Frame]) -> None:
         self._ended = True
         self._release_file()
+        self._streams.stats.block_trips += 1
         try:
             await ending
         except BaseException:

@@ -23,8 +23,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from curvine.client.block_put import put_block
 from curvine.client.block_writer import BlockWriter
-from curvine.client.local_file import Data
+from curvine.client.local_file import Buffer, Data
 from curvine.client.namespace import Namespace
 from curvine.client.readback import ReadBack
 from curvine.client.streams import Streams
@@ -70,6 +71,7 @@ class FileSlots:
         self.failure: CurvineError | None = None
         self.length = 0
         self._adopt(file)
+        streams.writing[self._inode_id] += 1
 
     @property
     def path(self) -> str:
@@ -108,6 +110,26 @@ class FileSlots:
             writer = self._open[index] = await self._open_writer(self._slots[index], inner)
         return writer
 
+    async def put(self, data: Buffer, sync: bool) -> bool:
+        """Write the whole of an empty file in one round trip to its workers; False: not possible
+        this way (nothing has happened that stands in another one's way)."""
+        if self.length or self._open or self._pending or len(self._slots) > 1:
+            return False
+        if not self._slots:
+            await self._add_block()
+        slot = self._slots[0]
+        if not slot.located.locs or slot.located.block.alloc_opts is not None:
+            return False
+        written = await put_block(self._streams, slot.located, data, capacity=self.size, sync=sync)
+        if written is None:
+            return False
+        commit, workers = written
+        block = msgspec.structs.replace(slot.located.block, len=commit.block_len)
+        slot.located = LocatedBlock(block, workers, has_spdk=slot.located.has_spdk)
+        slot.length = self.length = commit.block_len
+        self._pending[commit.block_id] = commit
+        return True
+
     async def resume(self, length: int) -> bool:
         """Go on with what a writer that died has handed to the workers and never published.
 
@@ -141,6 +163,16 @@ class FileSlots:
         """Complete every open block on its workers."""
         await self.finish(list(self._open), sync=False)
 
+    def leave(self) -> None:
+        """The file is not written here any more."""
+        writing = self._streams.writing
+        writing[self._inode_id] -= 1
+        if writing[self._inode_id] <= 0:
+            del writing[self._inode_id]
+
+    def _is_alone(self) -> bool:
+        return self._streams.writing[self._inode_id] == 1
+
     async def give_up(self) -> None:
         """Throw away what was not published."""
         writers, self._open = self._open, {}
@@ -160,6 +192,7 @@ class FileSlots:
             length=known,
             commits=list(self._pending.values()),
             only_flush=False,
+            drop_unused=not known and self._is_alone(),
         )
 
     async def _make_room(self) -> None:
@@ -274,6 +307,7 @@ class FileSlots:
             only_flush=only_flush,
             set_attr=set_attr,
             sync=sync,
+            drop_unused=not only_flush and not self.length and self._is_alone(),
         )
         self._pending.clear()
         for slot in self._slots:

@@ -26,6 +26,7 @@ class ClientStats:
         self.read_seconds = 0.0
         self.bytes_written = 0
         self.write_seconds = 0.0
+        self.block_trips = 0  # times that an answer of a worker was waited for
         self.hits: Counter[int] = Counter()  # by mount id
         self.misses: Counter[int] = Counter()
         self.loads_skipped = 0  # asked for a moment ago, or too many are waiting

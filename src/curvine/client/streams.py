@@ -8,6 +8,9 @@ Unix socket answers and belongs to a user that we trust. A worker without one is
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from curvine.client.health import WorkerHealth
 from curvine.client.stats import ClientStats
 from curvine.clock import Clock
@@ -17,7 +20,7 @@ from curvine.model.worker import ComponentInfo, WorkerAddress
 from curvine.rpc.pool import BlockPool
 from curvine.rpc.stream import BlockStream
 from curvine.wire.codes import RpcCode
-from curvine.wire.frame import Frame
+from curvine.wire.frame import Buffer, Frame
 
 _ASK_AGAIN = 5.0
 _PATIENCE = 20.0  # a worker that is restarted serves again within this time (s)
@@ -50,6 +53,7 @@ class Streams:
         self._clock = clock
         self._not_local: dict[int, float] = {}  # worker id -> when its socket did not answer
         self._local: set[int] = set()
+        self.writing: Counter[int] = Counter()  # inode id -> writers of this client
         self.readers_ahead = 0  # files that are being read ahead of their readers
         self.stats = ClientStats()
 
@@ -74,8 +78,7 @@ class Streams:
         try:
             opened = await self._open(local_socket_name(self._cluster_id, worker), code, header)
         except ConnectionLost:
-            self._local.discard(worker.worker_id)
-            self._not_local[worker.worker_id] = self._clock.monotonic()
+            self._is_not_local(worker)
             return None
         except TimedOut as error:
             self.health.failed(worker, error)
@@ -99,6 +102,52 @@ class Streams:
             self.health.failed(worker, error)
             raise
 
+    async def exchange(
+        self,
+        worker: WorkerAddress,
+        code: RpcCode,
+        opening: bytes,
+        pieces: Sequence[tuple[bytes, Buffer]],
+        ending: bytes,
+    ) -> list[Frame]:
+        """A small block's whole session in one round trip, by the local socket where there is one.
+
+        ``opening`` must not ask for short circuit."""
+        try:
+            try:
+                return await self._exchange(worker, code, opening, pieces, ending)
+            except ConnectionLost:  # it may have died in the pool; all of it may be done again
+                return await self._exchange(worker, code, opening, pieces, ending)
+        except CurvineError as error:
+            self.health.failed(worker, error)
+            raise
+
+    async def _exchange(
+        self,
+        worker: WorkerAddress,
+        code: RpcCode,
+        opening: bytes,
+        pieces: Sequence[tuple[bytes, Buffer]],
+        ending: bytes,
+    ) -> list[Frame]:
+        stream: BlockStream | None = None
+        if self.conf.short_circuit and self._may_be_local(worker.worker_id):
+            try:
+                stream = await self.pool.acquire(local_socket_name(self._cluster_id, worker))
+                self._local.add(worker.worker_id)
+            except ConnectionLost:
+                self._is_not_local(worker)
+        if stream is None:
+            stream = await self.pool.acquire((worker.ip_addr, worker.rpc_port))
+        self.stats.block_trips += 1
+        try:
+            replies = await stream.exchange(code, opening, pieces, ending)
+        except BaseException:
+            self.discard(stream)
+            raise
+        self.release(stream)
+        return replies
+
     @property
     def patience(self) -> float:
         """How long to wait (s) for a worker that alone has what was written."""
@@ -116,6 +165,10 @@ class Streams:
         """Close a connection that nobody may use again."""
         stream.close()
 
+    def _is_not_local(self, worker: WorkerAddress) -> None:
+        self._local.discard(worker.worker_id)
+        self._not_local[worker.worker_id] = self._clock.monotonic()
+
     def _may_be_local(self, worker_id: int) -> bool:
         since = self._not_local.get(worker_id)
         return since is None or self._clock.monotonic() - since >= _ASK_AGAIN
@@ -124,6 +177,7 @@ class Streams:
         self, address: tuple[str, int] | str, code: RpcCode, header: bytes
     ) -> tuple[BlockStream, Frame]:
         """Open on a pooled or new connection; one that died in the pool is replaced once."""
+        self.stats.block_trips += 1
         stream = await self.pool.acquire(address)
         try:
             return stream, await stream.open(code, header)

@@ -11,6 +11,7 @@ Source: data-plane specification 5.
 from __future__ import annotations
 
 import builtins
+from typing import Any
 
 import msgspec
 
@@ -19,8 +20,11 @@ from curvine.client.cached_mount import CachedMounts
 from curvine.client.cluster import ClusterClient
 from curvine.client.door import ClusterDoor
 from curvine.client.files import ReadableFile, WritableFile
+from curvine.client.local_file import Buffer, Data
 from curvine.client.mounts import CrossesMounts, IsAMount, MountTable
 from curvine.client.native import NativeFiles
+from curvine.client.reader import FileReader
+from curvine.client.writer import FileWriter
 from curvine.errors import Common, InvalidArgument, Unsupported
 from curvine.model.block import FileBlocks
 from curvine.model.inode import (
@@ -94,6 +98,16 @@ class UnifiedFileSystem(ClusterDoor):
         if mount is not None and mount.write_type == WriteType.CACHE_MODE:
             return await self._cached.open_read(mount, path)
         return await self._native.open_read(mount, path)
+
+    async def read_file(self, path: str) -> Data:
+        """All bytes of a file."""
+        reader = await self.open_read(path)
+        try:
+            if isinstance(reader, FileReader):
+                return await reader.read_all()
+            return await reader.read(0, reader.length)
+        finally:
+            await reader.close()
 
     def read_only(self, path: str) -> bool:
         """Whether changes at ``path`` are refused, as far as is known without waiting."""
@@ -174,6 +188,20 @@ class UnifiedFileSystem(ClusterDoor):
         if mount is not None and mount.write_type == WriteType.CACHE_MODE:
             return await self._cached.open_write(mount, path, append=append)
         return await self._native.open_write(mount, path, append=append, req_id=req_id)
+
+    async def write_file(self, path: str, data: Buffer, **options: Any) -> None:
+        """Make a file of ``data``, replacing what is there. ``options`` as of :meth:`create`."""
+        options.setdefault("size_hint", len(data))
+        writer = await self.create(path, **options)
+        try:
+            if isinstance(writer, FileWriter):
+                await writer.put(data)
+            else:
+                await writer.write(0, data)
+        except BaseException:
+            await writer.abort()
+            raise
+        await writer.close()
 
     async def delete(
         self, path: str, recursive: bool = False, *, req_id: int | None = None

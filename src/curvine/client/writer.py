@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
+from curvine.client.block_put import PUT_LIMIT
 from curvine.client.local_file import Buffer, Data
 from curvine.client.namespace import Namespace
 from curvine.client.slots import FileSlots
@@ -69,6 +70,18 @@ class FileWriter:
             start += len(piece)
         self._stats.wrote(len(view), started)
 
+    async def put(self, data: Buffer, sync: bool = False) -> None:
+        """Write the whole of a new file; small ones in one round trip. ``close`` publishes it."""
+        started = perf_counter()
+        async with self._lock:
+            self._check()
+            if 0 < len(data) <= min(PUT_LIMIT, self._slots.size):
+                self.dirty = True
+                if await self._slots.put(data, sync):
+                    self._stats.wrote(len(data), started)
+                    return
+        await self.write(0, data)
+
     async def read(self, offset: int, length: int) -> Data:
         """Up to ``length`` bytes, unpublished ones included."""
         parts: list[Data] = []
@@ -117,12 +130,15 @@ class FileWriter:
                 return
             self._closed = True
             slots = self._slots
-            await slots.close_readers()
-            if slots.failure is not None:
-                await slots.give_up()
-                raise slots.failure
-            await slots.finish_all()
-            await slots.complete(only_flush=False, sync=False, set_attr=set_attr)
+            try:
+                await slots.close_readers()
+                if slots.failure is not None:
+                    await slots.give_up()
+                    raise slots.failure
+                await slots.finish_all()
+                await slots.complete(only_flush=False, sync=False, set_attr=set_attr)
+            finally:
+                slots.leave()
             self.dirty = False
 
     async def abort(self) -> None:
@@ -131,9 +147,12 @@ class FileWriter:
             if self._closed:
                 return
             self._closed = True
-            await self._slots.close_readers()
-            await self._slots.give_up()
-            await self._slots.abandon()
+            try:
+                await self._slots.close_readers()
+                await self._slots.give_up()
+                await self._slots.abandon()
+            finally:
+                self._slots.leave()
 
     def _check(self) -> None:
         if self._slots.failure is not None:

@@ -71,8 +71,31 @@ class Mutations(Reads):
             Op.CREATE, req_id, path, lambda draft: create.create(draft, path, opts, flags, limits)
         )
 
-    def open_write(self, path: str, opts: CreateOpts, flags: int, *, req_id: int = 0) -> StoredFile:
-        """Open for writing by ``opts.client_name``; read-only flags give the block list."""
+    def create_with_block(
+        self, path: str, opts: CreateOpts, flags: int, first: blocks.Choose, *, req_id: int = 0
+    ) -> StoredFile:
+        """``create`` that gives the file its first block as well, on workers of ``first``."""
+        if seen := self._replayed(Op.CREATE, req_id):
+            return self._file(path, self._seen_inode(path, seen))
+
+        def rule(draft: Draft) -> Inode:
+            inode = create.create(draft, path, opts, flags, self.limits)
+            draft.subject = inode.id
+            return blocks.with_first_block(draft, path, inode, first)
+
+        return self._file(path, self._mutate(Op.CREATE, req_id, rule))
+
+    def open_write(
+        self,
+        path: str,
+        opts: CreateOpts,
+        flags: int,
+        *,
+        first: blocks.Choose | None = None,
+        req_id: int = 0,
+    ) -> StoredFile:
+        """Open for writing by ``opts.client_name``; read-only flags give the block list. With
+        ``first`` an empty file gets its first block as well, on the workers that it names."""
         if flags & ACCESS_MASK == OpenFlag.RDONLY:
             return self.file_blocks(path)
         if seen := self._replayed(Op.OPEN_WRITE, req_id):
@@ -81,7 +104,7 @@ class Mutations(Reads):
         def rule(draft: Draft) -> Inode:
             inode = create.open_write(draft, path, opts, flags, self.limits)
             draft.subject = inode.id
-            return inode
+            return inode if first is None else blocks.with_first_block(draft, path, inode, first)
 
         return self._file(path, self._mutate(Op.OPEN_WRITE, req_id, rule))
 
@@ -235,6 +258,7 @@ class Mutations(Reads):
         commits: Sequence[CommitBlock] = (),
         only_flush: bool = False,
         set_attr: SetAttr | None = None,
+        drop_unused: bool = False,
         req_id: int = 0,
     ) -> StoredFile:
         """Close or flush. The block list is filled for a flush only."""
@@ -248,8 +272,9 @@ class Mutations(Reads):
 
         def rule(draft: Draft) -> Inode:
             inode = blocks.complete(
-                draft, path, inode_id, length, client_name, commits, only_flush, set_attr
-            )
+                draft, path, inode_id, length, client_name, commits, only_flush, set_attr,
+                drop_unused,
+            )  # fmt: skip
             draft.subject = inode.id
             return inode
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from socket import socket
 
 from curvine.errors import (
@@ -89,11 +90,40 @@ class BlockStream:
         ``fd`` is passed with the request (local streams only; a duplicate travels)."""
         while self._expected:
             await self._drop_reply()
-        self._code = code
-        self._req_id = new_req_id() if req_id is None else req_id
-        self._seq = -1
+        self._begin(code, new_req_id() if req_id is None else req_id)
         self._send(codes.OPEN, header, data, None, fd)
         return await self.next_reply()
+
+    async def exchange(
+        self, code: int, opening: bytes, pieces: Sequence[tuple[bytes, Buffer]], ending: bytes
+    ) -> list[Frame]:
+        """A whole session in one go: Open, a Running per (header, data), Complete, all sent at
+        once; the replies to all of them. A worker acts on them in order, and on none after Open if
+        that fails (2.3: Complete then finds no block, or one of another length). The first error
+        reply is raised when all replies are here. Nothing may be in flight."""
+        self._begin(code, new_req_id())
+        self._send(codes.OPEN, opening, b"", None, None)
+        for header, data in pieces:
+            self._send(codes.RUNNING, header, data, None, None)
+        self._send(codes.COMPLETE, ending, b"", None, None)
+        self._channel.flush()
+        replies: list[Frame] = []
+        failure: CurvineError | None = None
+        while self._expected:
+            try:
+                replies.append(await self.next_reply())
+            except CurvineError as error:
+                failure = failure or error
+                if self.closed:
+                    break
+        if failure is not None:
+            raise failure
+        return replies
+
+    def _begin(self, code: int, req_id: int) -> None:
+        self._code = code
+        self._req_id = req_id
+        self._seq = -1
 
     def send_running(
         self,

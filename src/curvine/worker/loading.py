@@ -163,11 +163,11 @@ class Loader:
         )
         target = self._task.target_path
         try:
-            return await self._client.ns.create_file(target, opts, flags)
+            return (await self._client.ns.create_file(target, opts, flags)).status
         except Common:  # most likely a parent is missing; if not, the second try says what it is
             await self._make_parents(target)
             opts = replace(opts, create_parent=True)
-            return await self._client.ns.create_file(target, opts, flags)
+            return (await self._client.ns.create_file(target, opts, flags)).status
 
     async def _make_parents(self, target: str) -> None:
         """Make the directories above ``target`` as they are in the source, mode and owner too."""

@@ -6,9 +6,10 @@ In a batch each item has a request id of its own: the batch's plus its index (1.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 
 from curvine.errors import CurvineError
+from curvine.master.placement import NoWorker
 from curvine.master.services import Services
 from curvine.metadata.values import StoredFile
 from curvine.model.inode import ACCESS_MASK, FileStatus
@@ -24,6 +25,27 @@ from curvine.wire.convert import (
 from curvine.wire.pb import master_pb2
 
 
+def first_workers(
+    master: Services, request: master_pb2.CreateFileRequest | master_pb2.OpenFileRequest
+) -> Callable[[FileStatus], Sequence[int]]:
+    """Chooses workers for a new file's block; nobody, where none is to be had: files may be made
+    while there are no workers."""
+
+    def choose(status: FileStatus) -> Sequence[int]:
+        try:
+            return master.placement.choose(
+                status.block_size,
+                status.replicas,
+                request.first_block_for.hostname,
+                tuple(request.exclude_workers),
+                status.storage_policy.storage_type,
+            )
+        except NoWorker:
+            return ()
+
+    return choose
+
+
 def item_id(req_id: int, index: int) -> int:
     """The request id of an item in a batch: an i64 that wraps around."""
     return ((req_id + index + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63)
@@ -32,8 +54,28 @@ def item_id(req_id: int, index: int) -> int:
 def create(master: Services, request: master_pb2.CreateFileRequest, req_id: int) -> bytes:
     """Code 4."""
     out = master_pb2.CreateFileResponse()
-    fill_status(out.file_status, _create(master, request, req_id))
+    if request.HasField("first_block_for"):
+        file = master.namespace.create_with_block(
+            request.path, read_create_opts(request.opts), request.flags,
+            first_workers(master, request), req_id=req_id,
+        )  # fmt: skip
+        fill_status(out.file_status, file.status)
+        _fill_first(master, out, file)
+    else:
+        fill_status(out.file_status, _create(master, request, req_id))
     return out.SerializeToString()
+
+
+def _fill_first(
+    master: Services,
+    out: master_pb2.CreateFileResponse | master_pb2.OpenFileResponse,
+    file: StoredFile,
+) -> None:
+    """The first block for its writer, as long as nobody has written it."""
+    if len(file.blocks) == 1:
+        block = file.blocks[0]
+        if block.preassigned and not block.locations and not block.len:
+            master.locator.fill_target(out.first_block, block)
 
 
 def create_batch(
@@ -55,14 +97,18 @@ def _create(master: Services, request: master_pb2.CreateFileRequest, req_id: int
 def open_file(master: Services, request: master_pb2.OpenFileRequest, req_id: int) -> bytes:
     """Code 5: for reading the same as the block locations."""
     if request.flags & ACCESS_MASK:
+        wanted = request.HasField("first_block_for")
         file = master.namespace.open_write(
-            request.path, read_create_opts(request.opts), request.flags, req_id=req_id
-        )
+            request.path, read_create_opts(request.opts), request.flags,
+            first=first_workers(master, request) if wanted else None, req_id=req_id,
+        )  # fmt: skip
     else:
         file = master.namespace.file_blocks(request.path)
         master.eviction.used(file.status.id)
     out = master_pb2.OpenFileResponse()
     master.locator.fill_file(out.file_blocks, file)
+    if request.HasField("first_block_for"):
+        _fill_first(master, out, file)
     return out.SerializeToString()
 
 
@@ -108,6 +154,7 @@ def _complete(master: Services, request: master_pb2.CompleteFileRequest, req_id:
         set_attr=read_set_attr(request.set_attr_opts)
         if request.HasField("set_attr_opts")
         else None,
+        drop_unused=request.drop_unused,
         req_id=req_id,
     )
     master.eviction.used(file.status.id)

@@ -17,7 +17,7 @@ from curvine.metadata.records import RECORD_VERSION, Block, Inode, status_of
 from curvine.metadata.rules.attr import with_attributes
 from curvine.metadata.values import ChangeKind
 from curvine.model.block import MAX_SEQUENCE, AllocOpts, CommitBlock, block_id, block_owner
-from curvine.model.inode import MAX_FILE_SIZE, FileStatus, SetAttr, StorageState
+from curvine.model.inode import MAX_FILE_SIZE, FileStatus, FileType, SetAttr, StorageState
 
 FALLOCATE_MODES = 0x01 | 0x10  # keep size, zero range; 0 is allowed as well
 MAX_HOLES = 1 << 16  # blocks that one resize may add (8 TiB at 128 MiB)
@@ -66,6 +66,16 @@ def add_block(
     return inode, block
 
 
+def with_first_block(draft: Draft, path: str, inode: Inode, choose: Choose) -> Inode:
+    """An empty file with a block to be written, if ``choose`` knows workers for it."""
+    if inode.block_num or inode.len or inode.kind is not FileType.FILE or not inode.block_size:
+        return inode
+    workers = choose(_status(inode, path))
+    if not workers:
+        return inode
+    return add_block(draft, path, inode.id, (), 0, None, lambda _: workers)[0]
+
+
 def complete(
     draft: Draft,
     path: str,
@@ -75,8 +85,10 @@ def complete(
     commits: Sequence[CommitBlock],
     only_flush: bool,
     set_attr: SetAttr | None,
+    drop_unused: bool = False,
 ) -> Inode:
-    """Commit blocks and length; unless it is a flush, the writer leaves."""
+    """Commit blocks and length; unless it is a flush, the writer leaves. ``drop_unused``: the last
+    writer of an empty file has not used the block that came with it."""
     inode = draft.resolve_file(path, inode_id)
     inode = _measured(_committed(draft, inode, commits), path, length)
     inode = replace(inode, mtime=draft.now, ctime=draft.now)
@@ -86,6 +98,8 @@ def complete(
             inode = replace(inode, writers=left)
         if set_attr is not None:
             inode = with_attributes(inode, set_attr, draft.now)
+        if drop_unused and not inode.len and not inode.writers:
+            inode = _without_unused(draft, inode)
     draft.put(inode)
     draft.note(ChangeKind.ATTR, path, inode)
     return inode
@@ -210,6 +224,18 @@ def _committed(draft: Draft, inode: Inode, commits: Sequence[CommitBlock]) -> In
     return inode if total == inode.block_bytes else replace(inode, block_bytes=total)
 
 
+def _without_unused(draft: Draft, inode: Inode) -> Inode:
+    """An empty file without the blocks that nobody has written to."""
+    if not inode.block_num:
+        return inode
+    unused = draft.view.blocks(inode)
+    if any(block.locations or block.len or block.alloc for block in unused):
+        return inode
+    for block in unused:
+        draft.drop_block(block)
+    return replace(inode, block_num=0)
+
+
 def _measured(inode: Inode, path: str, file_len: int) -> Inode:
     """The inode with its length grown to ``file_len``; Common if the blocks do not add up."""
     length = max(inode.len, file_len)
@@ -233,7 +259,13 @@ def _grown(draft: Draft, inode: Inode, path: str, opts: AllocOpts) -> Inode:
         grown = min(size, last.len + missing)
         missing -= grown - last.len
         draft.put_block(
-            replace(last, len=grown, alloc=_alloc(opts, grown) if last.alloc else None), last
+            # One that was never committed has no bytes: it reads as zeros by its alloc alone.
+            replace(
+                last,
+                len=grown,
+                alloc=_alloc(opts, grown) if last.alloc or not last.locations else None,
+            ),
+            last,
         )
     added = -(-missing // size)
     if added > MAX_HOLES or inode.next_seq + added > MAX_SEQUENCE + 1:

@@ -92,20 +92,26 @@ class CreateFileOptsProto(_message.Message):
     def __init__(self, create_flag: _Optional[int] = ..., create_parent: _Optional[bool] = ..., file_type: _Optional[_Union[_common_pb2.FileTypeProto, str]] = ..., replicas: _Optional[int] = ..., block_size: _Optional[int] = ..., x_attr: _Optional[_Mapping[str, bytes]] = ..., storage_policy: _Optional[_Union[_common_pb2.StoragePolicyProto, _Mapping]] = ..., client_name: _Optional[str] = ..., mode: _Optional[int] = ..., owner: _Optional[str] = ..., group: _Optional[str] = ..., sync_ufs_meta: _Optional[bool] = ..., ufs_len: _Optional[int] = ...) -> None: ...
 
 class CreateFileRequest(_message.Message):
-    __slots__ = ("path", "opts", "flags")
+    __slots__ = ("path", "opts", "flags", "first_block_for", "exclude_workers")
     PATH_FIELD_NUMBER: _ClassVar[int]
     OPTS_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_BLOCK_FOR_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_WORKERS_FIELD_NUMBER: _ClassVar[int]
     path: str
     opts: CreateFileOptsProto
     flags: int
-    def __init__(self, path: _Optional[str] = ..., opts: _Optional[_Union[CreateFileOptsProto, _Mapping]] = ..., flags: _Optional[int] = ...) -> None: ...
+    first_block_for: _common_pb2.ClientAddressProto
+    exclude_workers: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, path: _Optional[str] = ..., opts: _Optional[_Union[CreateFileOptsProto, _Mapping]] = ..., flags: _Optional[int] = ..., first_block_for: _Optional[_Union[_common_pb2.ClientAddressProto, _Mapping]] = ..., exclude_workers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class CreateFileResponse(_message.Message):
-    __slots__ = ("file_status",)
+    __slots__ = ("file_status", "first_block")
     FILE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_BLOCK_FIELD_NUMBER: _ClassVar[int]
     file_status: _common_pb2.FileStatusProto
-    def __init__(self, file_status: _Optional[_Union[_common_pb2.FileStatusProto, _Mapping]] = ...) -> None: ...
+    first_block: _common_pb2.LocatedBlockProto
+    def __init__(self, file_status: _Optional[_Union[_common_pb2.FileStatusProto, _Mapping]] = ..., first_block: _Optional[_Union[_common_pb2.LocatedBlockProto, _Mapping]] = ...) -> None: ...
 
 class CreateFilesBatchRequest(_message.Message):
     __slots__ = ("requests",)
@@ -132,20 +138,26 @@ class CompleteFilesBatchResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[bool]] = ...) -> None: ...
 
 class OpenFileRequest(_message.Message):
-    __slots__ = ("path", "opts", "flags")
+    __slots__ = ("path", "opts", "flags", "first_block_for", "exclude_workers")
     PATH_FIELD_NUMBER: _ClassVar[int]
     OPTS_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_BLOCK_FOR_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_WORKERS_FIELD_NUMBER: _ClassVar[int]
     path: str
     opts: CreateFileOptsProto
     flags: int
-    def __init__(self, path: _Optional[str] = ..., opts: _Optional[_Union[CreateFileOptsProto, _Mapping]] = ..., flags: _Optional[int] = ...) -> None: ...
+    first_block_for: _common_pb2.ClientAddressProto
+    exclude_workers: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, path: _Optional[str] = ..., opts: _Optional[_Union[CreateFileOptsProto, _Mapping]] = ..., flags: _Optional[int] = ..., first_block_for: _Optional[_Union[_common_pb2.ClientAddressProto, _Mapping]] = ..., exclude_workers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class OpenFileResponse(_message.Message):
-    __slots__ = ("file_blocks",)
+    __slots__ = ("file_blocks", "first_block")
     FILE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_BLOCK_FIELD_NUMBER: _ClassVar[int]
     file_blocks: _common_pb2.FileBlocksProto
-    def __init__(self, file_blocks: _Optional[_Union[_common_pb2.FileBlocksProto, _Mapping]] = ...) -> None: ...
+    first_block: _common_pb2.LocatedBlockProto
+    def __init__(self, file_blocks: _Optional[_Union[_common_pb2.FileBlocksProto, _Mapping]] = ..., first_block: _Optional[_Union[_common_pb2.LocatedBlockProto, _Mapping]] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
     __slots__ = ("path", "recursive")
@@ -298,7 +310,7 @@ class ReportUnderReplicatedBlocksResponse(_message.Message):
     def __init__(self, success: _Optional[bool] = ..., message: _Optional[str] = ...) -> None: ...
 
 class CompleteFileRequest(_message.Message):
-    __slots__ = ("path", "len", "client_name", "commit_blocks", "only_flush", "inode_id", "set_attr_opts", "return_file_blocks", "sync")
+    __slots__ = ("path", "len", "client_name", "commit_blocks", "only_flush", "inode_id", "set_attr_opts", "return_file_blocks", "sync", "drop_unused")
     PATH_FIELD_NUMBER: _ClassVar[int]
     LEN_FIELD_NUMBER: _ClassVar[int]
     CLIENT_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -308,6 +320,7 @@ class CompleteFileRequest(_message.Message):
     SET_ATTR_OPTS_FIELD_NUMBER: _ClassVar[int]
     RETURN_FILE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     SYNC_FIELD_NUMBER: _ClassVar[int]
+    DROP_UNUSED_FIELD_NUMBER: _ClassVar[int]
     path: str
     len: int
     client_name: str
@@ -317,7 +330,8 @@ class CompleteFileRequest(_message.Message):
     set_attr_opts: SetAttrOptsProto
     return_file_blocks: bool
     sync: bool
-    def __init__(self, path: _Optional[str] = ..., len: _Optional[int] = ..., client_name: _Optional[str] = ..., commit_blocks: _Optional[_Iterable[_Union[_common_pb2.CommitBlockProto, _Mapping]]] = ..., only_flush: _Optional[bool] = ..., inode_id: _Optional[int] = ..., set_attr_opts: _Optional[_Union[SetAttrOptsProto, _Mapping]] = ..., return_file_blocks: _Optional[bool] = ..., sync: _Optional[bool] = ...) -> None: ...
+    drop_unused: bool
+    def __init__(self, path: _Optional[str] = ..., len: _Optional[int] = ..., client_name: _Optional[str] = ..., commit_blocks: _Optional[_Iterable[_Union[_common_pb2.CommitBlockProto, _Mapping]]] = ..., only_flush: _Optional[bool] = ..., inode_id: _Optional[int] = ..., set_attr_opts: _Optional[_Union[SetAttrOptsProto, _Mapping]] = ..., return_file_blocks: _Optional[bool] = ..., sync: _Optional[bool] = ..., drop_unused: _Optional[bool] = ...) -> None: ...
 
 class CompleteFileResponse(_message.Message):
     __slots__ = ("result", "file_blocks")
