@@ -23,8 +23,7 @@ from curvine.client.files import ReadableFile, WritableFile
 from curvine.client.local_file import Buffer, Data
 from curvine.client.mounts import CrossesMounts, IsAMount, MountTable
 from curvine.client.native import NativeFiles
-from curvine.client.reader import FileReader
-from curvine.client.writer import FileWriter
+from curvine.client.whole_files import read_whole, write_whole
 from curvine.errors import Common, InvalidArgument, Unsupported
 from curvine.model.block import FileBlocks
 from curvine.model.inode import (
@@ -101,13 +100,7 @@ class UnifiedFileSystem(ClusterDoor):
 
     async def read_file(self, path: str) -> Data:
         """All bytes of a file."""
-        reader = await self.open_read(path)
-        try:
-            if isinstance(reader, FileReader):
-                return await reader.read_all()
-            return await reader.read(0, reader.length)
-        finally:
-            await reader.close()
+        return await read_whole(await self.open_read(path))
 
     def read_only(self, path: str) -> bool:
         """Whether changes at ``path`` are refused, as far as is known without waiting."""
@@ -191,17 +184,8 @@ class UnifiedFileSystem(ClusterDoor):
 
     async def write_file(self, path: str, data: Buffer, **options: Any) -> None:
         """Make a file of ``data``, replacing what is there. ``options`` as of :meth:`create`."""
-        options.setdefault("size_hint", len(data))
-        writer = await self.create(path, **options)
-        try:
-            if isinstance(writer, FileWriter):
-                await writer.put(data)
-            else:
-                await writer.write(0, data)
-        except BaseException:
-            await writer.abort()
-            raise
-        await writer.close()
+        writer = await self.create(path, **{"size_hint": len(data), **options})
+        await write_whole(writer, data)
 
     async def delete(
         self, path: str, recursive: bool = False, *, req_id: int | None = None
