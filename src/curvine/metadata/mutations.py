@@ -95,7 +95,7 @@ class Mutations(Reads):
         req_id: int = 0,
     ) -> StoredFile:
         """Open for writing by ``opts.client_name``; read-only flags give the block list. With
-        ``first`` an empty file gets its first block as well, on the workers that it names."""
+        ``first`` an empty file gets its first block as well, on workers of it."""
         if flags & ACCESS_MASK == OpenFlag.RDONLY:
             return self.file_blocks(path)
         if seen := self._replayed(Op.OPEN_WRITE, req_id):
@@ -151,9 +151,7 @@ class Mutations(Reads):
             return FreeResult()
         mounts, at_once = self._view.mounts, self.limits.delete_at_once
         return self._mutate(
-            Op.DELETE,
-            req_id,
-            lambda draft: remove.delete(draft, path, recursive, mounts, at_once),
+            Op.DELETE, req_id, lambda d: remove.delete(d, path, recursive, mounts, at_once)
         )
 
     # -- attributes ----------------------------------------------------------------------------
