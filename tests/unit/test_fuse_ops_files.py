@@ -311,13 +311,14 @@ def test_fallocate_and_seeking_holes() -> None:
         assert (await kernel.getattr(entry.nodeid)).size == 1000
         await kernel.fallocate(handle, 0, 5000, 1)
         assert (await kernel.getattr(entry.nodeid)).size == 1000
+        await kernel.fallocate(handle, 10, 20, 3)  # PUNCH_HOLE | KEEP_SIZE
         assert await kernel.lseek(handle, 10, os.SEEK_DATA) == 10
         assert await kernel.lseek(handle, 10, os.SEEK_HOLE) == 1000
         with pytest.raises(OSError) as caught:
             await kernel.lseek(handle, 1000, os.SEEK_DATA)
         assert caught.value.errno == errno.ENXIO
         with pytest.raises(OSError) as caught:
-            await kernel.fallocate(handle, 0, 10, 3)
+            await kernel.fallocate(handle, 0, 10, 8)  # COLLAPSE_RANGE
         assert caught.value.errno == errno.EOPNOTSUPP
 
     run(scenario())

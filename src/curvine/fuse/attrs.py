@@ -21,6 +21,8 @@ from curvine.model.inode import FileStatus, FileType
 BLOCK_SIZE = 65536  # st_blksize: what cp and dd take as a good size of one read
 DIRECTORY_SIZE = 4096
 RDEV_ATTRIBUTE = "curvine.rdev"  # device number of special files, u32 little-endian
+FLAGS_ATTRIBUTE = "curvine.i_flags"  # inode flags of chattr, u32 little-endian
+FS_IMMUTABLE_FL, FS_APPEND_FL = 0x10, 0x20
 _CACHE_SECONDS = 60.0
 _CACHE_LIMIT = 10_000
 _NS_PER_MS = 1_000_000
@@ -51,6 +53,14 @@ class Override(NamedTuple):
 def mode_of(status: FileStatus) -> int:
     """st_mode: permission bits with the type."""
     return (status.mode & 0o7777) | TYPE_BITS.get(status.file_type, stat.S_IFREG)
+
+
+def file_flags(status: FileStatus) -> int:
+    """FS_IMMUTABLE_FL and FS_APPEND_FL as far as they are set."""
+    raw = status.x_attr.get(FLAGS_ATTRIBUTE)
+    if raw is None:
+        return 0
+    return int.from_bytes(raw[:4], "little") & (FS_IMMUTABLE_FL | FS_APPEND_FL)
 
 
 class Owners:

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 ORPHANS = "/.curvine.orphans"  # hidden directory of the namespace: one directory per session in it
 FLAG_ORPHAN = 8  # node flag: the file lies in the orphan directory
+FLAG_IMMUTABLE, FLAG_APPEND = 32, 64  # node flags: chattr +i and +a, as last seen
+FLAG_REMOVED = 16  # node flag: another client removed the file while it was open here
 NAME_LIMIT = 255  # bytes of one name
 _HASHED = 1 << 62  # marks inode numbers made from a path; ids of the master stay far below
 _MAIN_MOUNT = 0
@@ -70,8 +72,17 @@ class Nodes:
         return join(self.orphanage, str(self.table.inode(nodeid)))
 
     async def at(self, nodeid: int, call: Callable[[str], Awaitable[T]]) -> T:
-        """``call`` with the node's path, repeated when a rename was under way."""
-        return await self._resolved(nodeid, lambda: self.path(nodeid), call)
+        """``call`` with the node's path, repeated when a rename was under way.
+
+        Stale instead of NotFound: the kernel had a name that another client has taken away since,
+        and looks it up anew before it gives an answer.
+        """
+        try:
+            return await self._resolved(nodeid, lambda: self.path(nodeid), call)
+        except Stale:
+            raise
+        except NotFound as error:
+            raise Stale(str(error)) from error
 
     async def at_child(self, parent: int, name: bytes, call: Callable[[str], Awaitable[T]]) -> T:
         """``call`` with the path of a name in a directory, likewise."""
@@ -147,6 +158,24 @@ class Nodes:
     def is_orphan(self, nodeid: int) -> bool:
         """Whether the node's file lies in the orphan directory."""
         return nodeid in self.table and bool(self.table.change_flags(nodeid) & FLAG_ORPHAN)
+
+    def set_chattr(self, nodeid: int, *, immutable: bool, append: bool) -> None:
+        """Remember what chattr has set on the file."""
+        add = FLAG_IMMUTABLE * immutable | FLAG_APPEND * append
+        self.table.change_flags(nodeid, add=add, remove=FLAG_IMMUTABLE | FLAG_APPEND)
+
+    def chattr(self, nodeid: int) -> int:
+        """FLAG_IMMUTABLE and FLAG_APPEND as far as they were seen; 0 for an unknown node."""
+        flags = self.table.change_flags(nodeid) if nodeid in self.table else 0
+        return flags & (FLAG_IMMUTABLE | FLAG_APPEND)
+
+    def mark_removed(self, nodeid: int) -> None:
+        """Another client removed the file, which is open here."""
+        self.table.change_flags(nodeid, add=FLAG_REMOVED)
+
+    def is_removed(self, nodeid: int) -> bool:
+        """Whether another client removed the file while it was open here."""
+        return nodeid in self.table and bool(self.table.change_flags(nodeid) & FLAG_REMOVED)
 
     def is_unlinked(self, nodeid: int) -> bool:
         """Whether this mount removed the node's last name."""

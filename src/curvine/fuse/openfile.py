@@ -26,7 +26,7 @@ from curvine.fuse.reading import FileSlice, ReadSide, SharedReader, Version
 from curvine.fuse.settings import LARGE_FILE, SETTLE_MS
 from curvine.fuse.surroundings import Surroundings
 from curvine.fuse.writing import WriteSide
-from curvine.model.inode import SetAttr
+from curvine.model.inode import FileStatus, SetAttr
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +119,10 @@ class OpenFile:
         if writing and self._env.files.read_only(self._nodes.path(self.nodeid)):
             raise ReadOnly("the path is read-only")
         side = self.reading
-        if self.writing.writer is not None or not reading:
+        if self.writing.writer is not None:
+            return True
+        if not reading:
+            await side.look()  # that it is still there
             return True
         known = side.known()
         if side.shared is not None or writing:
@@ -217,6 +220,13 @@ class OpenFile:
         """Size and mtime that the master does not know yet."""
         return self.writing.override()
 
+    def last_status(self) -> FileStatus | None:
+        """The file as it was last seen by whoever has it open."""
+        if self.writing.writer is not None:
+            return self.writing.writer.status
+        shared = self.reading.shared
+        return shared.reader.status if shared is not None else None
+
     async def write(self, offset: int, data: Data, *, append: bool, req_id: int) -> None:
         """Return when the bytes are outside this process."""
         async with self.lock:
@@ -231,6 +241,11 @@ class OpenFile:
         """Make the file at least ``length`` bytes long."""
         async with self.lock:
             await self.writing.allocate(length, req_id=req_id)
+
+    async def zero(self, start: int, end: int, *, req_id: int) -> None:
+        """Write zeros over the part of [start, end) that the file has."""
+        async with self.lock:
+            await self.writing.zero(start, end, req_id=req_id)
 
     async def flush(self, *, sync: bool = False, closing: bool = False) -> None:
         """Publish what was written. ``closing``: a descriptor is being closed; when it is the only

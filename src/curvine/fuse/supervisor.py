@@ -37,6 +37,7 @@ from curvine.fuse.serverprocess import ServerProcess, reap
 _INIT_TIMEOUT = 10.0
 _IDLE_CHECK = 1.0  # how soon is noticed what nothing reports: an unmount, a half dead server
 _LONGEST_PAUSE = 5.0
+_STEADY = 2.0  # a server that has served for so long is not one that cannot start
 _PR_SET_NAME = 15
 
 
@@ -55,6 +56,7 @@ class Supervisor:
         self.deaths: deque[float] = deque()
         self.restarts = 0
         self.replacing = False
+        self.serving_since = 0.0  # monotonic; 0 = the server is still starting
         self.signals: deque[int] = deque()
         self.wake_r, self.wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
@@ -168,6 +170,7 @@ class Supervisor:
                 send(channel, event="go", negotiated=self.agreed)
             except OSError:
                 return  # it died in between, waitpid tells
+            self.serving_since = time.monotonic()
             if self.restarts == 0:
                 self._check_mount()
             else:
@@ -203,11 +206,14 @@ class Supervisor:
     def _replace_server(self, how: str) -> None:
         now = time.monotonic()
         if not self.replacing:
+            if self.serving_since and now - self.serving_since >= _STEADY:
+                self.deaths.clear()  # killed from outside, however often: no reason to give up
             self.deaths.append(now)
             while self.deaths and self.deaths[0] < now - self.plan.restart_window:
                 self.deaths.popleft()
             say(f"the server ended unexpectedly ({how}); starting another one")
         self.replacing = False
+        self.serving_since = 0.0
         if len(self.deaths) > self.plan.max_restarts:
             raise Failed(
                 f"the FUSE server ended {len(self.deaths)} times within "

@@ -7,13 +7,22 @@ import errno
 import hashlib
 import time
 
+from curvine.errors import NotFound
 from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import replies
 from curvine.fuse.abi.replies import Attr
 from curvine.fuse.abi.requests import Request
-from curvine.fuse.attrs import DIRECTORY_SIZE, Owners, attributes, mode_of
+from curvine.fuse.attrs import (
+    DIRECTORY_SIZE,
+    FS_APPEND_FL,
+    FS_IMMUTABLE_FL,
+    Owners,
+    attributes,
+    file_flags,
+    mode_of,
+)
 from curvine.fuse.handles import Handles
-from curvine.fuse.nodes import Nodes
+from curvine.fuse.nodes import FLAG_IMMUTABLE, Nodes
 from curvine.fuse.reading import FileSlice
 from curvine.fuse.refusals import Refused, Stale
 from curvine.fuse.surroundings import Surroundings
@@ -55,7 +64,21 @@ class Volume:
     # -- attributes
 
     async def status(self, nodeid: int) -> FileStatus:
-        """The status of the very file that the node stands for."""
+        """The status of the very file that the node stands for.
+
+        Of a file that another client has removed while it is open here: as it was.
+        """
+        try:
+            return await self._status(nodeid)
+        except NotFound:
+            file = self.handles.find(nodeid)
+            outlived = file.last_status() if file is not None and file.opens else None
+            if outlived is None:
+                raise
+            self.nodes.mark_removed(nodeid)
+            return outlived
+
+    async def _status(self, nodeid: int) -> FileStatus:
         status = await self.nodes.at(nodeid, self.files.status)
         if not self.nodes.is_same(nodeid, status):
             # A rename within this mount may just have given the path to another file.
@@ -68,6 +91,10 @@ class Volume:
         """What the kernel is told of a node; it is remembered that it was told."""
         nodes = self.nodes
         inode = nodes.table.inode(nodeid) or nodes.ino(status, nodes.root)
+        flags = file_flags(status) if status.x_attr else 0
+        if flags or nodes.chattr(nodeid):
+            immutable, append = bool(flags & FS_IMMUTABLE_FL), bool(flags & FS_APPEND_FL)
+            nodes.set_chattr(nodeid, immutable=immutable, append=append)
         if status.is_dir:
             return attributes(status, inode, self.owners)
         file = self.handles.find(nodeid)
@@ -78,6 +105,8 @@ class Volume:
         file.reading.tell((status.mtime, status.len))
         nodes.table.remember(nodeid, status.len, status.mtime)
         links = status.nlink - 1 if nodes.is_orphan(nodeid) else None
+        if nodes.is_removed(nodeid):
+            links = 0
         return attributes(status, inode, self.owners, override=override, nlink=links)
 
     def nameless(self, nodeid: int) -> Attr:
@@ -110,3 +139,13 @@ class Volume:
         """Refuse a change on a read-only mount."""
         if self.settings.read_only:
             raise Refused(errno.EROFS)
+
+    def refuse_flagged(self, *nodeids: int, appending: bool = False) -> None:
+        """EPERM for what chattr +i forbids, or +a; ``appending``: append-only does not forbid it.
+
+        Unknown nodes (0) are not flagged: the kernel looks a name up before it changes it.
+        """
+        for nodeid in nodeids:
+            flags = self.nodes.chattr(nodeid)
+            if flags & FLAG_IMMUTABLE or (flags and not appending):
+                raise Refused(errno.EPERM)

@@ -15,15 +15,16 @@ import errno
 import logging
 from collections.abc import Callable
 
-from curvine.errors import CurvineError
+from curvine.errors import CurvineError, NotFound
 from curvine.fuse.attrs import Override
 from curvine.fuse.contract import Data, Recoverable, Writer
 from curvine.fuse.noderecords import FLAG_DIRTY
-from curvine.fuse.refusals import Refused
+from curvine.fuse.refusals import Refused, Stale
 from curvine.fuse.surroundings import Surroundings
-from curvine.model.inode import MAX_FILE_SIZE, SetAttr
+from curvine.model.inode import MAX_FILE_SIZE, FileStatus, SetAttr
 
 _log = logging.getLogger(__name__)
+_ZEROS = memoryview(bytes(1 << 20))
 
 
 class WriteSide:
@@ -60,6 +61,8 @@ class WriteSide:
 
     async def write(self, offset: int, data: Data, *, append: bool, req_id: int) -> None:
         """Return when the bytes are outside this process."""
+        if append:
+            await self._catch_up()
         writer = await self._ensure(req_id)
         if append:
             offset = writer.length
@@ -67,6 +70,15 @@ class WriteSide:
             raise Refused(errno.EFBIG)
         await writer.write(offset, data)
         self._wrote(writer)
+
+    async def _catch_up(self) -> None:
+        """Before an append: where another mount has made the file longer, begin behind that."""
+        writer = self.writer
+        if writer is None or writer.dirty:
+            return
+        status = await self._nodes.at(self._nodeid, self._env.files.status)
+        if status.len != writer.length and self._nodes.is_same(self._nodeid, status):
+            await self.complete()
 
     async def truncate(self, length: int, *, req_id: int) -> None:
         """Set the length."""
@@ -81,6 +93,16 @@ class WriteSide:
         if writer.length < length:
             await writer.truncate(length)
             self._wrote(writer)
+
+    async def zero(self, start: int, end: int, *, req_id: int) -> None:
+        """Write zeros over the part of [start, end) that the file has."""
+        writer = await self._ensure(req_id)
+        end = min(end, writer.length)
+        while start < end:
+            piece = min(end - start, len(_ZEROS))
+            await writer.write(start, _ZEROS[:piece])
+            start += piece
+        self._wrote(writer)
 
     def _wrote(self, writer: Writer) -> None:
         self.wrote_ms = self._env.clock.now_ms()
@@ -97,25 +119,61 @@ class WriteSide:
 
         async def open_at(path: str) -> Writer:
             self._path = path
-            if truncate:
+            if truncate:  # by path: not before it is sure that it is this file's
+                self._same(await files.status(path))
                 return await files.create(path, truncate=True, req_id=req_id)
             return await files.open_write(path, req_id=req_id)
 
         writer = await self._nodes.at(self._nodeid, open_at)
+        try:
+            self._same(writer.status)
+        except Stale:
+            await writer.abort()
+            raise
         self.writer = writer
         self.wrote_ms = 0
         self._nodes.table.change_flags(self._nodeid, add=FLAG_DIRTY)
         return writer
 
+    def _same(self, status: FileStatus) -> None:
+        if not self._nodes.is_same(self._nodeid, status):
+            raise Stale(f"another file took the place of node {self._nodeid}")
+
     # -- publishing
 
     async def flush(self, *, sync: bool, complete: bool) -> None:
-        """Publish what was written; ``complete``: and end writing, if anything was written."""
+        """Publish what was written; ``complete``: and end writing, if anything was written.
+
+        What another client removed meanwhile has nobody to be published to: that is no error.
+        """
+        try:
+            await self._flush(sync=sync, complete=complete)
+        except CurvineError as error:
+            if not await self._was_removed(error):
+                raise
+
+    async def _was_removed(self, error: CurvineError) -> bool:
+        if self.writer is None or error.retryable:
+            return False
+        try:
+            status = await self._env.files.status(self._path)
+        except NotFound:
+            gone = True
+        except CurvineError:
+            gone = False
+        else:
+            gone = not self._nodes.is_same(self._nodeid, status)
+        if gone:
+            _log.info("%s was removed by another client while it was written here", self._path)
+            self._nodes.mark_removed(self._nodeid)
+        return gone
+
+    async def _flush(self, *, sync: bool, complete: bool) -> None:
         lost, self._lost = self._lost, None
         if lost is not None:
             raise lost
         writer = self.writer
-        if writer is None:
+        if writer is None or self._nodes.is_removed(self._nodeid):
             return
         if complete and writer.dirty:
             await self.complete()
@@ -133,6 +191,11 @@ class WriteSide:
         """End writing for now; a later write begins anew."""
         if self.writer is None:
             return
+        if self._nodes.is_removed(self._nodeid):
+            writer = self.writer
+            self._gone()
+            self._env.errands.run(writer.abort())
+            return
         times = self._times
         if times is None and self.wrote_ms:
             times = SetAttr(mtime=self.wrote_ms)
@@ -145,7 +208,8 @@ class WriteSide:
         try:
             await self.complete()
         except CurvineError as error:
-            _log.error("%s could not be completed: %s", self._path, error)
+            if not await self._was_removed(error):
+                _log.error("%s could not be completed: %s", self._path, error)
             if writer is not None:
                 self._gone()
                 await writer.abort()

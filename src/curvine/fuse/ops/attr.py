@@ -16,6 +16,8 @@ from curvine.model.inode import FileStatus, SetAttr
 STATFS_BLOCK = 4096  # bytes
 _NO_LIMIT = 0xFFFFFFFF  # inodes: the namespace has no bound of its own
 _TIME_BITS = c.FATTR_ATIME | c.FATTR_ATIME_NOW | c.FATTR_MTIME | c.FATTR_MTIME_NOW
+# What an append-only file refuses: everything but touch(1).
+_CHANGE_BITS = c.FATTR_MODE | c.FATTR_UID | c.FATTR_GID
 _ATTRIBUTE_BITS = _TIME_BITS | c.FATTR_MODE | c.FATTR_UID | c.FATTR_GID
 
 
@@ -34,6 +36,8 @@ async def setattr_(volume: Volume, request: Request) -> Reply:
     volume.writable()
     nodeid = request.nodeid
     body: SetattrIn = request.body
+    touching = not body.valid & (_CHANGE_BITS | c.FATTR_SIZE)
+    volume.refuse_flagged(nodeid, appending=touching)
     status: FileStatus | None = None
     if body.valid & c.FATTR_SIZE:
         await _resize(volume, request, body)

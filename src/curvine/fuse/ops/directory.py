@@ -28,6 +28,7 @@ _HIDDEN = ORPHANS[1:]
 async def mkdir(volume: Volume, request: Request) -> Reply:
     """Make a directory."""
     volume.writable()
+    volume.refuse_flagged(request.nodeid, appending=True)
     name = request.names[0]
     owner, group = volume.owners.user(request.uid), volume.owners.group(request.gid)
     mode = request.body.mode & ~request.body.umask & 0o7777

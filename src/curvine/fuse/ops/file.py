@@ -15,8 +15,6 @@ from curvine.fuse.contract import Writer
 from curvine.fuse.refusals import Refused
 from curvine.fuse.volume import Reply, Volume
 
-_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
-
 
 def _writes(flags: int) -> bool:
     return flags & os.O_ACCMODE != os.O_RDONLY
@@ -25,6 +23,7 @@ def _writes(flags: int) -> bool:
 async def create(volume: Volume, request: Request) -> Reply:
     """Create and open in one; an existing file is opened unless O_EXCL says otherwise."""
     volume.writable()
+    volume.refuse_flagged(request.nodeid, appending=True)
     name, flags = request.names[0], request.body.flags
     writer = await _create(volume, request, request.body.mode & ~request.body.umask, flags)
     nodeid, attr = volume.enter(request.nodeid, name, writer.status)
@@ -68,6 +67,7 @@ async def _create(volume: Volume, request: Request, mode: int, flags: int) -> Wr
 async def mknod(volume: Volume, request: Request) -> Reply:
     """A regular file without opening it, or a pipe, socket or device."""
     volume.writable()
+    volume.refuse_flagged(request.nodeid, appending=True)
     name, body = request.names[0], request.body
     mode = body.mode & ~body.umask
     kind = SPECIAL_TYPES.get(stat.S_IFMT(mode))
@@ -103,6 +103,8 @@ async def open_(volume: Volume, request: Request) -> Reply:
     writing = _writes(flags)
     if writing:
         volume.writable()
+        appending = flags & (os.O_APPEND | os.O_TRUNC) == os.O_APPEND
+        volume.refuse_flagged(request.nodeid, appending=appending)
     file = volume.handles.file(request.nodeid)
     opened = await file.enter(writing=writing, reading=flags & os.O_ACCMODE != os.O_WRONLY)
     fh = volume.handles.new_fh()
@@ -151,30 +153,3 @@ async def syncfs(volume: Volume, request: Request) -> Reply:
     await volume.handles.publish_all()
     await volume.files.sync_metadata()
     return replies.ok(request.unique)
-
-
-async def fallocate(volume: Volume, request: Request) -> Reply:
-    """Grow a file (mode 0), or promise room, which the cluster gives on writing (KEEP_SIZE)."""
-    volume.writable()
-    body = request.body
-    if body.mode & ~_KEEP_SIZE:
-        raise Refused(errno.EOPNOTSUPP)
-    if not body.mode:
-        file = volume.handles.file(request.nodeid)
-        await file.allocate(body.offset + body.length, req_id=volume.request_id(request))
-    return replies.ok(request.unique)
-
-
-async def lseek(volume: Volume, request: Request) -> Reply:
-    """SEEK_DATA and SEEK_HOLE: a file is all data, with a hole at its end."""
-    status = await volume.status(request.nodeid)
-    file = volume.handles.find(request.nodeid)
-    override = file.override() if file is not None else None
-    size = status.len if override is None else override.size
-    offset = request.body.offset
-    if request.body.whence not in (os.SEEK_DATA, os.SEEK_HOLE):
-        raise Refused(errno.EINVAL)
-    if offset >= size:
-        raise Refused(errno.ENXIO)
-    found = offset if request.body.whence == os.SEEK_DATA else size
-    return replies.offset(request.unique, found)

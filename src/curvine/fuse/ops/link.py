@@ -17,6 +17,7 @@ _TARGET_LIMIT = 4095  # bytes, PATH_MAX without its NUL
 async def symlink(volume: Volume, request: Request) -> Reply:
     """Make a symbolic link; its text is stored as it is."""
     volume.writable()
+    volume.refuse_flagged(request.nodeid, appending=True)
     name, target = request.names
     if len(target) > _TARGET_LIMIT:
         raise Refused(errno.ENAMETOOLONG)
@@ -44,6 +45,8 @@ async def link(volume: Volume, request: Request) -> Reply:
     """Give a file one more name."""
     volume.writable()
     nodes, name, source = volume.nodes, request.names[0], request.body.oldnodeid
+    volume.refuse_flagged(request.nodeid, appending=True)
+    volume.refuse_flagged(source)
     if nodes.is_orphan(source):
         raise Refused(errno.ENOENT)
     await nodes.settled(source)

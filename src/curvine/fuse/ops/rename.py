@@ -26,6 +26,7 @@ async def unlink(volume: Volume, request: Request) -> Reply:
     volume.writable()
     nodes, parent, name = volume.nodes, request.nodeid, request.names[0]
     victim = nodes.table.find(parent, name)
+    volume.refuse_flagged(parent, victim)
     await nodes.settled(parent)
     with nodes.moving(victim):
         path = nodes.child_path(parent, name)
@@ -52,8 +53,10 @@ async def rmdir(volume: Volume, request: Request) -> Reply:
     """Remove an empty directory."""
     volume.writable()
     nodes, parent, name = volume.nodes, request.nodeid, request.names[0]
+    victim = nodes.table.find(parent, name)
+    volume.refuse_flagged(parent, victim)
     await nodes.settled(parent)
-    with nodes.moving(nodes.table.find(parent, name)):
+    with nodes.moving(victim):
         path = nodes.child_path(parent, name)
         await volume.files.delete(path, req_id=volume.request_id(request))
         nodes.table.unlink(parent, name)
@@ -81,6 +84,8 @@ async def _rename(volume: Volume, request: Request, flags: int) -> Reply:
     await nodes.settled(new_parent)
     moved = nodes.table.find(parent, name)
     victim = nodes.table.find(new_parent, new_name)
+    volume.refuse_flagged(parent, moved, victim)
+    volume.refuse_flagged(new_parent, appending=True)
     with nodes.moving(moved, victim):
         src, dst = nodes.child_path(parent, name), nodes.child_path(new_parent, new_name)
         for nodeid in (moved, victim):

@@ -2,7 +2,8 @@
 """Which function serves which operation.
 
 What is not here is answered with ENOSYS, which the kernel remembers where it asks often (ACCESS,
-POLL, BMAP, COPY_FILE_RANGE, STATX), or as ``REFUSALS`` says.
+POLL, BMAP), or as ``REFUSALS`` says. STATX is refused on purpose: no master knows when a file was
+born, and the kernel then answers stat(1), which asks for that, from its cache.
 """
 
 from __future__ import annotations
@@ -13,7 +14,19 @@ from typing import Any
 
 from curvine.fuse.abi.opcodes import Opcode
 from curvine.fuse.abi.requests import Request
-from curvine.fuse.ops import attr, directory, file, link, lock, lookup, rename, transfer, xattr
+from curvine.fuse.ops import (
+    attr,
+    directory,
+    extent,
+    file,
+    ioctl,
+    link,
+    lock,
+    lookup,
+    rename,
+    transfer,
+    xattr,
+)
 from curvine.fuse.volume import Reply, Volume
 
 Handler = Callable[[Volume, Request], Reply | Coroutine[Any, Any, Reply]]
@@ -35,11 +48,14 @@ HANDLERS: dict[int, Handler] = {
     Opcode.FLUSH: file.flush,
     Opcode.FSYNC: file.fsync,
     Opcode.SYNCFS: file.syncfs,
-    Opcode.FALLOCATE: file.fallocate,
-    Opcode.LSEEK: file.lseek,
+    Opcode.FALLOCATE: extent.fallocate,
+    Opcode.LSEEK: extent.lseek,
     Opcode.GETLK: lock.getlk,
     Opcode.SETLK: lock.setlk,
     Opcode.SETLKW: lock.setlkw,
+    Opcode.COPY_FILE_RANGE: extent.copy_file_range,
+    Opcode.COPY_FILE_RANGE_64: extent.copy_file_range,
+    Opcode.IOCTL: ioctl.ioctl,
     Opcode.READ: transfer.read,
     Opcode.WRITE: transfer.write,
     Opcode.MKDIR: directory.mkdir,
@@ -59,6 +75,5 @@ HANDLERS: dict[int, Handler] = {
 }
 
 REFUSALS: dict[int, int] = {
-    Opcode.IOCTL: errno.ENOTTY,
     Opcode.TMPFILE: errno.EOPNOTSUPP,
 }

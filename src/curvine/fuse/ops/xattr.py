@@ -16,15 +16,13 @@ _CREATE = 1  # XATTR_CREATE
 _REPLACE = 2  # XATTR_REPLACE
 _LIST_LIMIT = 65536  # bytes, XATTR_LIST_MAX
 _ABSENT = (b"security.",)  # asked for on many operations: answered without the master
-_UNSUPPORTED = (b"system.posix_acl_", b"system.")
+_SUPPORTED = (b"user.", b"trusted.")  # trusted: the kernel asks for CAP_SYS_ADMIN
 _INTERNAL = "curvine."  # the master's own
 
 
 def _refuse_foreign(name: bytes) -> None:
-    if name.startswith(_UNSUPPORTED):
+    if not name.startswith(_SUPPORTED):
         raise Refused(errno.EOPNOTSUPP)
-    if name.startswith(_INTERNAL.encode()):
-        raise Refused(errno.EPERM)
 
 
 def _sized(request: Request, value: bytes) -> bytes:
@@ -62,6 +60,7 @@ async def listxattr(volume: Volume, request: Request) -> Reply:
 async def setxattr(volume: Volume, request: Request) -> Reply:
     """Create or replace one attribute."""
     volume.writable()
+    volume.refuse_flagged(request.nodeid)
     name, flags = request.names[0], request.body.flags
     if name.startswith(_ABSENT):
         raise Refused(errno.EOPNOTSUPP)
@@ -81,6 +80,7 @@ async def setxattr(volume: Volume, request: Request) -> Reply:
 async def removexattr(volume: Volume, request: Request) -> Reply:
     """Take one attribute away."""
     volume.writable()
+    volume.refuse_flagged(request.nodeid)
     name = request.names[0]
     if name.startswith(_ABSENT):
         raise Refused(errno.ENODATA)
