@@ -196,6 +196,27 @@ class UfsFailed(CurvineError):
     code = "ufs"
 
 
+class UfsDenied(UfsFailed):
+    """The under storage refused our credentials, or what they may do."""
+
+    code = "ufs_denied"
+    errno = _errno.EACCES
+
+
+class UfsUnavailable(UfsFailed):
+    """The under storage could not be reached, or was too busy; the same call may work later."""
+
+    code = "ufs_unavailable"
+    retryable = True
+
+
+class UfsChanged(UfsFailed):
+    """A file of the under storage became another one while it was read."""
+
+    code = "ufs_changed"
+    errno = _errno.ESTALE
+
+
 class Expired(CurvineError):
     """The file outlived its time to live. Triggers the fall-back to the under storage."""
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from curvine.errors import InvalidArgument, IsADirectory, Unsupported
+from curvine.ufs.patience import patience_of
 from curvine.ufs.posix import PosixUfs
-from curvine.ufs.registry import open_ufs, scheme_of, supported_schemes
+from curvine.ufs.registry import check_properties, open_ufs, scheme_of, supported_schemes
 
 
 def test_file_is_served() -> None:
@@ -20,9 +21,50 @@ def test_file_is_served() -> None:
     assert "file" in supported_schemes()
 
 
-def test_a_known_store_names_the_way_out() -> None:
-    with pytest.raises(Unsupported, match=r"s3:// is not served by this release.*file://"):
+S3 = {
+    "s3.endpoint_url": "http://127.0.0.1:9",
+    "s3.credentials.access": "a",
+    "s3.credentials.secret": "b",
+    "s3.region_name": "x",
+}
+
+
+def test_what_a_store_needs_is_named() -> None:
+    with pytest.raises(InvalidArgument, match=r"s3\.endpoint_url, s3\.credentials\.access"):
         open_ufs("s3://bucket/dir", {"s3.region_name": "x"})
+    with pytest.raises(InvalidArgument, match=r"names no bucket"):
+        open_ufs("s3:///dir", S3)
+    with pytest.raises(InvalidArgument, match=r"s3\.endpoint_url is 'host:1', no http"):
+        open_ufs("s3://bucket/dir", {**S3, "s3.endpoint_url": "host:1"})
+
+
+def test_legacy_names_mean_the_same() -> None:
+    legacy = {
+        "s3.endpoint_url": "http://127.0.0.1:9",
+        "s3.access_key": "a",
+        "s3.secret_key": "b",
+        "s3.region": "x",
+        "s3.path_style": "true",
+    }
+    assert check_properties("s3://bucket/", legacy) == {**S3, "s3.force.path.style": "true"}
+    with pytest.raises(InvalidArgument, match=r"s3\.credentials\.secret and s3\.secret_key"):
+        check_properties("s3://bucket/", {**S3, "s3.secret_key": "other"})
+    assert check_properties("s3a://bucket/", {**S3, "s3.secret_key": "b"}) == S3
+
+
+def test_patience_is_read_from_the_properties() -> None:
+    given = {
+        "s3.retry_times": "2",
+        "s3.connect_timeout": "5s",
+        "opendal.read_timeout": "7",
+        "opendal.retry_interval_ms": "50",
+    }
+    found = patience_of("s3", given)
+    assert (found.retries, found.connect, found.answer, found.first_pause) == (2, 5.0, 7.0, 0.05)
+    with pytest.raises(InvalidArgument, match=r"s3\.retry_times is 'x'"):
+        patience_of("s3", {"s3.retry_times": "x"})
+    with pytest.raises(InvalidArgument, match=r"s3\.read_timeout"):
+        patience_of("s3", {"s3.read_timeout": "0"})
 
 
 def test_an_unknown_scheme_and_a_plain_path_are_refused() -> None:

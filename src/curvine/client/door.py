@@ -47,7 +47,7 @@ class ClusterDoor:
         await self._check_credentials(cv_path, options)
         if not options.update:
             check_properties(uri, options.add_properties)
-            ufs = open_ufs(uri, options.add_properties)
+            ufs = open_ufs(uri, options.add_properties, probing=True)
             try:
                 source = await ufs.stat(uri)
             finally:

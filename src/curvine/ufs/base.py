@@ -11,6 +11,7 @@ Source: data-plane specification 5.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
@@ -48,6 +49,13 @@ class UfsStatus(msgspec.Struct, frozen=True):
     group: str = ""
     nlink: int = 1
     target: str | None = None
+    etag: str | None = None  # the store's own mark of this content; None = it gives none
+
+    def same_content(self, other: UfsStatus | UfsReader) -> bool:
+        """Whether ``other`` is the same version: by etag where both have one, else by mtime."""
+        if self.etag is not None and other.etag is not None:
+            return self.etag == other.etag and self.len == _length(other)
+        return (self.len, self.mtime) == (_length(other), other.mtime)
 
     def file_status(self, path: str, block_size: int = 0) -> FileStatus:
         """The entry as a file of the namespace at ``path``; inode id 0 says it lives in the UFS."""
@@ -73,14 +81,17 @@ class UfsStatus(msgspec.Struct, frozen=True):
 
 
 class UfsReader(ABC):
-    """An open file. ``length`` and ``mtime`` are those at open; reads may run side by side."""
+    """An open file. ``length``, ``mtime`` and ``etag`` are those at open; reads may run side by
+    side. Where the store can tell, all reads are of that version: UfsChanged if it is gone."""
 
     length: int
     mtime: int
+    etag: str | None = None
 
     @abstractmethod
-    async def read_at(self, offset: int, size: int) -> bytes:
-        """Up to ``size`` bytes; fewer only at the end of the file."""
+    async def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        """Up to ``size`` bytes; fewer only at the end of the file. A memoryview is the engine's own
+        buffer, not a copy."""
 
     def local_fd(self) -> int | None:
         """A descriptor whose bytes are the file's, owned by the reader; None = there is none."""
@@ -99,6 +110,10 @@ class UfsWriter(ABC):
     @abstractmethod
     async def write_at(self, offset: int, data: Buffer) -> None:
         """Write all of ``data``. Without random_write ``offset`` has to be ``length``."""
+
+    async def read_at(self, offset: int, size: int) -> bytes:
+        """Bytes of the file as written so far, with random_write only."""
+        raise Unsupported("unfinished files of this under storage cannot be read")
 
     async def truncate(self, length: int) -> None:
         """Make the file ``length`` bytes long."""
@@ -129,12 +144,19 @@ class Ufs(ABC):
     async def list(self, uri: str) -> list[UfsStatus]:
         """The entries of a directory, sorted bytewise by name. NotFound, NotADirectory."""
 
+    async def pages(self, uri: str) -> AsyncIterator[Sequence[UfsStatus]]:
+        """The entries of a directory page by page, in no order, for directories of any size."""
+        yield await self.list(uri)
+
     @abstractmethod
     async def open_read(self, uri: str) -> UfsReader:
         """Open a file. NotFound, IsADirectory."""
 
-    async def open_write(self, uri: str, *, mode: int = 0o644, append: bool = False) -> UfsWriter:
-        """Create or replace a file; with ``append`` keep it and go on at its end."""
+    async def open_write(
+        self, uri: str, *, mode: int = 0o644, append: bool = False, size_hint: int | None = None
+    ) -> UfsWriter:
+        """Create or replace a file; with ``append`` keep it and go on at its end. ``size_hint`` is
+        the length that it will have, where that is known."""
         raise self._cannot("write")
 
     async def open_update(self, uri: str) -> UfsWriter:
@@ -166,3 +188,7 @@ class Ufs(ABC):
 
     def _cannot(self, what: str) -> Unsupported:
         return Unsupported(f"{type(self).__name__} cannot {what}")
+
+
+def _length(found: UfsStatus | UfsReader) -> int:
+    return found.len if isinstance(found, UfsStatus) else found.length

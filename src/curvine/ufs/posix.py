@@ -258,7 +258,9 @@ class PosixUfs(Ufs):
         with _translated(uri):
             return await _in_thread(self._open_read, self._relative(uri), uri)
 
-    async def open_write(self, uri: str, *, mode: int = 0o644, append: bool = False) -> UfsWriter:
+    async def open_write(
+        self, uri: str, *, mode: int = 0o644, append: bool = False, size_hint: int | None = None
+    ) -> UfsWriter:
         keep = 0 if append else os.O_TRUNC
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | keep
         with _translated(uri):

@@ -11,30 +11,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 
-import msgspec
-
 from curvine.errors import InvalidArgument, Unsupported
 from curvine.model.credentials import EXPOSE
+from curvine.model.ufs_keys import RETRY_KEYS, SCHEMES, SchemeKeys, canonical, missing
+from curvine.ufs import drivers
 from curvine.ufs.base import Ufs
 from curvine.ufs.credentials import resolved
+from curvine.ufs.patience import PROBING, Patience, patience_of
 from curvine.ufs.posix import PosixUfs
 
 # Keys that may stand beside the scheme's own: read by load tasks and by other drivers.
 _SHARED_PREFIXES = ("load_task.", "opendal.")
 
-# Schemes of Curvine (data-plane specification 5.8) that this build cannot serve yet.
-_KNOWN_ELSEWHERE = ("s3", "s3a", "oss", "cos", "gcs", "gs", "azure", "azblob", "hdfs", "webhdfs")
+Make = Callable[[str, Mapping[str, str], Patience], Ufs]
 
-
-class Driver(msgspec.Struct, frozen=True):
-    """How a scheme is served: who makes it, which property keys it knows."""
-
-    make: Callable[[str, Mapping[str, str]], Ufs]
-    keys: frozenset[str]
-
-
-_DRIVERS: dict[str, Driver] = {
-    "file": Driver(lambda uri, _: PosixUfs(uri), frozenset({"file.chunk_size"})),
+_DRIVERS: dict[str, Make] = {
+    "file": lambda uri, _properties, _patience: PosixUfs(uri),
+    "s3": drivers.s3,
+    "s3a": drivers.s3,
 }
 
 
@@ -51,40 +45,57 @@ def supported_schemes() -> tuple[str, ...]:
     return tuple(sorted(_DRIVERS))
 
 
-def check_properties(uri: str, properties: Mapping[str, str]) -> None:
-    """Unsupported for a scheme without a driver, InvalidArgument for keys that mean nothing."""
-    driver = _driver(uri)
+def check_properties(uri: str, properties: Mapping[str, str]) -> dict[str, str]:
+    """The properties under their canonical names.
+
+    Unsupported for a scheme without a driver; InvalidArgument for keys that mean nothing, that
+    contradict each other, or that are missing.
+    """
+    scheme = scheme_of(uri)
+    _driver(scheme)
+    known = SCHEMES[scheme]
     for key in properties:
-        if key in driver.keys or key == EXPOSE or key.startswith(_SHARED_PREFIXES):
+        if key in known.keys or key in known.aliases or key == EXPOSE or key in RETRY_KEYS:
             continue
-        near = difflib.get_close_matches(key, sorted(driver.keys), 1)
-        hint = f"; did you mean {near[0]}?" if near else _known(scheme_of(uri), driver)
-        raise InvalidArgument(f"property {key!r} means nothing to {scheme_of(uri)}://{hint}")
+        if key.startswith(_SHARED_PREFIXES):
+            continue
+        near = difflib.get_close_matches(key, sorted((*known.keys, *RETRY_KEYS)), 1)
+        hint = f"; did you mean {near[0]}?" if near else _known(scheme, known)
+        raise InvalidArgument(f"property {key!r} means nothing to {scheme}://{hint}")
+    found = canonical(scheme, properties)
+    lacking = missing(scheme, found)
+    if lacking:
+        raise InvalidArgument(
+            f"{uri}: the mount {'property' if len(lacking) == 1 else 'properties'}"
+            f" {', '.join(lacking)} must be given (-c KEY=VALUE)"
+        )
+    return found
 
 
-def open_ufs(uri: str, properties: Mapping[str, str] | None = None) -> Ufs:
+def open_ufs(
+    uri: str, properties: Mapping[str, str] | None = None, *, probing: bool = False
+) -> Ufs:
     """The under storage at ``uri``. Nothing is contacted before the first call.
 
-    References to credentials are resolved here, on the node that uses them.
+    References to credentials are resolved here, on the node that uses them. ``probing``: give up
+    soon where nothing answers, whatever the properties say.
     """
-    properties = properties or {}
-    check_properties(uri, properties)
-    return _driver(uri).make(uri, resolved(properties))
-
-
-def _driver(uri: str) -> Driver:
+    found = check_properties(uri, properties or {})
     scheme = scheme_of(uri)
+    patience = PROBING if probing else patience_of(SCHEME_PREFIX.get(scheme, scheme), found)
+    return _driver(scheme)(uri, resolved(found), patience)
+
+
+SCHEME_PREFIX = {"s3a": "s3", "gs": "gcs", "azblob": "azure"}  # of the properties, where it differs
+
+
+def _driver(scheme: str) -> Make:
     driver = _DRIVERS.get(scheme)
     if driver is not None:
         return driver
     served = ", ".join(f"{name}://" for name in supported_schemes())
-    if scheme in _KNOWN_ELSEWHERE:
-        raise Unsupported(
-            f"{scheme}:// is not served by this release ({served} is); mount the store on every "
-            "node and its workers, and use file:// with that directory"
-        )
-    raise Unsupported(f"{scheme}:// is no under storage that is known here; {served} is served")
+    raise Unsupported(f"{scheme}:// is no under storage that is known here; {served} are served")
 
 
-def _known(scheme: str, driver: Driver) -> str:
-    return f"; {scheme}:// knows {', '.join(sorted(driver.keys))}"
+def _known(scheme: str, known: SchemeKeys) -> str:
+    return f"; {scheme}:// knows {', '.join(sorted(known.keys))}"

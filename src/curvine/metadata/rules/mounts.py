@@ -8,22 +8,11 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from curvine.errors import Common
+from curvine.errors import Common, InvalidArgument
 from curvine.model.inode import TtlAction
 from curvine.model.mount import AccessMode, MountInfo, MountOptions, WriteType
 from curvine.model.path import is_under
-
-_S3_ALIASES = {
-    "s3.access_key": "s3.credentials.access",
-    "s3.secret_key": "s3.credentials.secret",
-    "s3.region": "s3.region_name",
-}
-_S3_REQUIRED = (
-    "s3.endpoint_url",
-    "s3.credentials.access",
-    "s3.credentials.secret",
-    "s3.region_name",
-)
+from curvine.model.ufs_keys import canonical, missing
 
 
 def new_mount(cv_path: str, ufs_path: str, options: MountOptions, mount_id: int) -> MountInfo:
@@ -113,14 +102,12 @@ def find_mount(mounts: tuple[MountInfo, ...], path: str) -> MountInfo | None:
 
 def s3_properties(ufs_path: str, properties: Mapping[str, str]) -> dict[str, str]:
     """Canonical S3 properties; Common names what is missing or malformed."""
-    found: dict[str, str] = {}
-    for name, value in properties.items():
-        canonical = _S3_ALIASES.get(name, name)
-        if canonical == name or canonical not in properties:
-            found[canonical] = value
-    for name in _S3_REQUIRED:
-        if not found.get(name):
-            raise Common(f"{ufs_path}: the mount property {name} is missing")
+    try:
+        found = canonical("s3", properties)
+    except InvalidArgument as error:
+        raise Common(f"{ufs_path}: {error}") from None
+    for name in missing("s3", found):
+        raise Common(f"{ufs_path}: the mount property {name} is missing")
     endpoint = urlsplit(found["s3.endpoint_url"])
     if endpoint.scheme not in {"http", "https"} or not endpoint.netloc:
         raise Common(f"{ufs_path}: s3.endpoint_url must be an http or https URL")
