@@ -21,7 +21,7 @@ from curvine.config.load import load
 DOCS = Path(__file__).parents[2] / "docs"
 WITHOUT_OUTPUT = {
     "cv fs cat", "cv completion", "cv config docs", "cv manual", "cv transfer",
-    "cv bench prefill", "cv fuse umount", "cv fuse abort",
+    "cv bench prefill", "cv fuse umount", "cv fuse abort", "cv fuse upgrade",
 }  # fmt: skip
 
 

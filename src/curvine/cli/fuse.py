@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import click
 
+from curvine.cli.fuse_stats import stats, upgrade
 from curvine.cli.output import output_option, print_json, print_table
 from curvine.errors import CurvineError, NotFound
 
 
 @click.group()
 def fuse() -> None:
-    """Mounts of this machine: list, unmount, abort."""
+    """Mounts of this machine: list, watch, upgrade, unmount, abort."""
+
+
+fuse.add_command(stats)
+fuse.add_command(upgrade)
 
 
 @fuse.command("list")

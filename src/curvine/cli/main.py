@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("curvine.cli.embedded", "up", "Start a cluster on this machine"),
     "down": ("curvine.cli.embedded", "down", "Stop the cluster that `cv up` started (data stay)"),
     "status": ("curvine.cli.embedded", "status", "Tell what of `cv up`'s cluster is running"),
-    "fuse": ("curvine.cli.fuse", "fuse", "Mounts of this machine: list, unmount, abort"),
+    "fuse": ("curvine.cli.fuse", "fuse", "Mounts of this machine: list, watch, upgrade, abort"),
     "completion": ("curvine.cli.completion", "completion", "Print a shell's completion script"),
     "version": ("curvine.cli.report", "version", "Print the version"),
     "transfer-status": ("curvine.cli.jobs", "load_status", ""),

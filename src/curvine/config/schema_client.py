@@ -183,6 +183,9 @@ class FuseConf(Section, frozen=True, kw_only=True):
     read_path: str = text("auto", "Ours. How local reads are served", choices=(
         "auto", "passthrough", "no_open", "splice", "copy"))  # fmt: skip
     path_lock_stripes: int = integer(1024, "No effect: one loop")
+    memory_limit: int = size("0", "Ours. Memory the mount may use; 0 = 80 % of its cgroup's limit, "
+        "where it has one")  # fmt: skip
+    slow_operation: int = duration("1s", "Ours. Requests that take longer are logged; 0 = none")
     log: LogConf = table(LogConf, "The mount's log")
 
 

@@ -8,7 +8,7 @@ with a value; ``--client.KEY VALUE`` and ``--fuse.KEY VALUE`` set any key of tho
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from curvine.errors import ConfigError
@@ -99,25 +99,31 @@ def _parser(version: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _dotted(rest: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(key, text) of ``--client.x=v`` and ``--client.x v``."""
-    words = iter(rest)
+def _dotted(argv: Sequence[str]) -> tuple[dict[str, object], list[str]]:
+    """``--client.x=v`` and ``--client.x v`` as {key: text}, and the other words."""
+    overrides: dict[str, object] = {}
+    others: list[str] = []
+    words = iter(argv)
     for word in words:
         name, equals, value = word.partition("=")
         if not name.startswith(("--client.", "--fuse.")):
-            raise ConfigError(f"unknown flag {word}; see curvine-fuse --help")
+            others.append(word)
+            continue
         if not equals:
             try:
                 value = next(words)
             except StopIteration:
                 raise ConfigError(f"{name} needs a value") from None
-        yield name[2:].replace("-", "_"), value
+        overrides[name[2:].replace("-", "_")] = value
+    return overrides, others
 
 
 def parse_flags(argv: Sequence[str], version: str) -> Arguments:
     """ConfigError for what is not understood; --help and --version exit by themselves."""
-    known, rest = _parser(version).parse_known_args(list(argv))
+    overrides, others = _dotted(argv)  # first: their values would be taken for the command
+    known, rest = _parser(version).parse_known_args(others)
+    if rest:
+        raise ConfigError(f"unknown flag {rest[0]}; see curvine-fuse --help")
     values = vars(known)
-    overrides: dict[str, object] = dict(_dotted(rest))
     overrides |= {f.key: values[f.key] for f in FLAGS if values[f.key] is not None}
     return Arguments(known.command, known.conf, overrides, tuple(known.options), known.version_json)

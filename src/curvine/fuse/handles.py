@@ -42,6 +42,11 @@ class DirectoryHandle:
         self._first = 0
         self._complete = False
 
+    def shrink(self) -> None:
+        """Drop the page in use: it is fetched again when the listing goes on."""
+        if not self.lock.locked():
+            self._page, self._first = [], len(self._names)
+
     async def entry(
         self, index: int, fetch: Callable[[str | None], Awaitable[Page]]
     ) -> FileStatus | None:
@@ -154,6 +159,13 @@ class Handles:
         if self._resting:
             self._sweeping = True
             asyncio.get_running_loop().call_later(_RESTING_SECONDS / 2, self._sweep)
+
+    def shrink(self) -> None:
+        """Let go of what is only kept for speed: readers at rest, pages of listings."""
+        while self._resting:
+            self._wake_or_drop(self._resting.popitem(last=False)[1])
+        for handle in self._directories.values():
+            handle.shrink()
 
     def _wake_or_drop(self, file: OpenFile) -> None:
         if not file.opens and not file.lock.locked():

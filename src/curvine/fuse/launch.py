@@ -115,6 +115,7 @@ class SupervisorLink:
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
         self._channel = socket.socket(fileno=launch.control_fd)
+        self.device = ""  # the mount's device number, "major:minor", once it is there
 
     @classmethod
     def from_argv(cls, argv: Sequence[str]) -> SupervisorLink:
@@ -134,6 +135,7 @@ class SupervisorLink:
         answer = receive(self._channel)
         if answer is None:
             raise SupervisorGone
+        self.device = str(answer.get("device", ""))
         return Negotiated._make(answer["negotiated"])
 
     def failed(self, text: str) -> None:

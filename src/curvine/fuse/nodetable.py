@@ -145,6 +145,27 @@ class NodeReads:
             if r.u8[r.base + slot * f.RECORD + f.STATE] == f.STATE_NODE:
                 yield slot
 
+    def idle_nodes(self, start: int, wanted: int) -> tuple[int, list[int]]:
+        """Up to ``wanted`` nodes that the kernel could forget, from slot ``start`` on and round:
+        named, not open, no known names below. Also the slot to go on from."""
+        r = self._r
+        found: list[int] = []
+        high = r.u32[f.HIGH]
+        slot = start if f.ROOT < start < high else f.ROOT + 1
+        for _ in range(min(high - f.ROOT - 1, 16 * wanted)):
+            if slot >= high:
+                slot = f.ROOT + 1
+            at = r.base + slot * f.RECORD
+            w = at >> 2
+            if r.u8[at + f.STATE] == f.STATE_NODE and not (
+                r.u32[w + f.OPENS] or r.u32[w + f.CHILDREN]
+            ):
+                found.append(slot)
+                if len(found) >= wanted:
+                    break
+            slot += 1
+        return slot + 1, found
+
     def open_nodes(self) -> Iterator[int]:
         """Nodes with open handles: what a restarted server has to take over."""
         r = self._r

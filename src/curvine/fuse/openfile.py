@@ -146,6 +146,7 @@ class OpenFile:
     def _decide(self, *, writing: bool, keep: bool) -> Opened:
         settings = self._env.settings
         shared = self.reading.shared
+        through = False
         if self._io_mode == IO_NONE:
             self._io_mode = IO_CACHED
             if shared is not None and not writing and self._may_pass_through(shared):
@@ -158,6 +159,7 @@ class OpenFile:
             idle = not writing and self.writing.writer is None
             fresh = idle and current == self._backing_version
             flags = c.FOPEN_PASSTHROUGH | (0 if fresh else c.FOPEN_DIRECT_IO)
+            through = fresh
         elif settings.direct_io or (settings.direct_on_stale and not keep):
             flags = c.FOPEN_DIRECT_IO
         else:
@@ -166,7 +168,21 @@ class OpenFile:
             flags |= c.FOPEN_NOFLUSH  # where locks are held every close has to be told
         if settings.non_seekable:
             flags |= c.FOPEN_NONSEEKABLE
+        self._count(through=through, writing=writing)
         return Opened(flags, self._backing_id)
+
+    def _count(self, *, through: bool, writing: bool) -> None:
+        opens, shared = self._env.opens, self.reading.shared
+        if through:
+            opens.passthrough += 1
+        elif writing or shared is None or self.writing.writer is not None:
+            opens.written += 1
+        elif not shared.reader.from_cache:
+            opens.source += 1
+        elif shared.fd is not None:
+            opens.local += 1
+        else:
+            opens.remote += 1
 
     def _may_pass_through(self, shared: SharedReader) -> bool:
         env = self._env

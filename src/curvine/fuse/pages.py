@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from curvine.fuse.memory import MemoryBudget
 from curvine.fuse.noderecords import RECORD
 from curvine.fuse.requeststats import errno_name, kind_of, operation_name
 from curvine.fuse.session import Session
@@ -28,11 +29,13 @@ class MountPages:
         session: Session,
         volume: Volume,
         restarts: int,
+        budget: MemoryBudget,
         client: Callable[[Registry], None] | None = None,
     ) -> None:
         self._session = session
         self._volume = volume
         self._restarts = restarts
+        self._budget = budget
         self._registry = Registry(FUSE)
         self._registry.before_scrape(self._requests)
         self._registry.before_scrape(self._open)
@@ -99,4 +102,8 @@ class MountPages:
             show(f"curvine_fuse_{name}_count", value)
         show("curvine_fuse_server_restarts", self._restarts)
         show("curvine_fuse_passthrough", int(self._volume.env.passthrough.possible))
+        show("curvine_fuse_memory_limit_bytes", self._budget.limit)
+        show("curvine_fuse_locks", len(self._volume.env.locks))
+        for kind, count in self._volume.env.opens.as_dict().items():
+            show("curvine_fuse_opens_total", count, kind)
         show_process(self._registry)

@@ -42,8 +42,8 @@ class RequestStats:
         self.read_remote = 0  # bytes given from memory
         self.written = 0  # bytes
 
-    def add(self, request: Request, reply: Reply, started: float) -> None:
-        """A request that came at ``started`` is answered with ``reply``."""
+    def add(self, request: Request, reply: Reply, started: float) -> float:
+        """A request that came at ``started`` is answered with ``reply``; how long it took (s)."""
         opcode = request.opcode
         seconds = perf_counter() - started
         table = self.answered
@@ -58,6 +58,7 @@ class RequestStats:
         if durations is None:
             durations = table[opcode] = Durations()
         durations.add(seconds)
+        return seconds
 
     def _read(self, reply: Reply) -> None:
         if isinstance(reply, FileSlice):

@@ -32,10 +32,13 @@ from curvine.fuse.abi import notifications
 from curvine.fuse.abi.negotiation import DEFAULT_FLAGS, Negotiated
 from curvine.fuse.attrs import Owners
 from curvine.fuse.contract import FileSystem
+from curvine.fuse.control import ControlSocket
 from curvine.fuse.handles import Handles
 from curvine.fuse.launch import SupervisorLink
+from curvine.fuse.livestats import LiveStats
 from curvine.fuse.lockrecords import LockRecords
 from curvine.fuse.locks import FileLocks
+from curvine.fuse.memory import MemoryBudget, MemoryKeeper
 from curvine.fuse.mount import MS_RDONLY
 from curvine.fuse.noderecords import ROOT
 from curvine.fuse.nodes import Nodes
@@ -91,11 +94,18 @@ def client_name(table: NodeTable) -> str:
 
 async def _serve(link: SupervisorLink, conf: ClusterConf) -> None:
     name = client_name(NodeTable(link.launch.table_fd))
+    budget = MemoryBudget(conf.fuse.memory_limit)
+    if budget.is_frugal:
+        replaced = msgspec.structs.replace
+        client = replaced(conf.client, enable_smart_prefetch=False, max_cache_block_handles=2)
+        conf = replaced(conf, client=client)
     async with AsyncExitStack() as stack:
-        await _mount(link, conf, await open_files(stack, conf, name))
+        await _mount(link, conf, await open_files(stack, conf, name), budget)
 
 
-async def _mount(link: SupervisorLink, conf: ClusterConf, shown: Shown) -> None:
+async def _mount(
+    link: SupervisorLink, conf: ClusterConf, shown: Shown, budget: MemoryBudget
+) -> None:
     launch = link.launch
     read_only = conf.fuse.readonly or bool(launch.mount.flags & MS_RDONLY)
     settings = settings_of(conf.fuse, root=shown.root, read_only=read_only)
@@ -117,7 +127,9 @@ async def _mount(link: SupervisorLink, conf: ClusterConf, shown: Shown) -> None:
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to reload yet
     loop.add_reader(link.fileno(), ended.set)
-    devices = DeviceLoop(session, volume, launch.device_fds, agreed.max_write, ended.set)
+    devices = DeviceLoop(
+        session, volume, launch.device_fds, agreed.max_write, ended.set, budget.in_flight
+    )
     if launch.restarts:
         count = await volume.handles.restore(volume.takeover_id)
         _log.info("taking over %d open files", count)
@@ -127,10 +139,19 @@ async def _mount(link: SupervisorLink, conf: ClusterConf, shown: Shown) -> None:
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
     devices.start()
-    renewing = loop.create_task(volume.env.locks.keep())
-    http = await _pages(conf.fuse, session, volume, shown, launch.restarts)
+    keeper = MemoryKeeper(
+        budget, volume.nodes.table, (volume.handles, devices), devices, launch.device_fds[0],
+        minor=agreed.minor,
+    )  # fmt: skip
+    chores = [loop.create_task(work) for work in (volume.env.locks.keep(), keeper.run())]
+    http = await _pages(conf.fuse, session, volume, shown, launch.restarts, budget)
+    live = LiveStats(session, volume, budget, launch.mount.target, launch.restarts)
+    control = ControlSocket(link.device, live.describe)
+    await control.start()
     await ended.wait()
-    renewing.cancel()
+    for chore in chores:
+        chore.cancel()
+    control.close()
     loop.remove_reader(link.fileno())
     devices.stop()
     await session.drain(DRAIN_SECONDS)
@@ -140,14 +161,19 @@ async def _mount(link: SupervisorLink, conf: ClusterConf, shown: Shown) -> None:
 
 
 async def _pages(
-    conf: FuseConf, session: Session, volume: Volume, shown: Shown, restarts: int
+    conf: FuseConf,
+    session: Session,
+    volume: Volume,
+    shown: Shown,
+    restarts: int,
+    budget: MemoryBudget,
 ) -> HttpServer:
     clients = {id(files.cluster): files.cluster for files, _ in shown.parts}.values()
 
     def show(registry: Registry) -> None:
         show_clients(registry, [(client.streams.stats, client.pool.idle) for client in clients])
 
-    pages = MountPages(session, volume, restarts, show)
+    pages = MountPages(session, volume, restarts, budget, show)
     http = HttpServer(pages.routes(metrics=conf.metrics_enabled), name="fuse")
     await http.start(conf.bind_host, conf.web_port)
     return http

@@ -44,8 +44,11 @@ _log = logging.getLogger(__name__)
 INTERRUPT_GRACE = 2.0  # seconds
 _BATCH = 32  # requests read in one wake-up before other events get their turn
 _BUFFERS_KEPT = 8
-_BUFFERS_LIMIT = 64  # writes in flight; more wait in the kernel
+_IN_FLIGHT = 64 << 20  # bytes that requests being answered may hold; more waits in the kernel
+_NARROW = 2 << 20  # likewise when memory is short
+_WEIGHT = 4096  # bytes of a request that is being answered, about
 _CARRIES_DATA = frozenset((Opcode.WRITE, Opcode.SETXATTR))
+_BRINGS_DATA = frozenset((Opcode.READ, Opcode.READDIR, Opcode.READDIRPLUS))
 _CANCELLED = frozenset(
     (
         Opcode.LOOKUP,
@@ -76,6 +79,7 @@ class Session:
         self._volume = volume
         self._running: dict[int, tuple[Request, asyncio.Task[None]]] = {}
         self._ending = False
+        self._slow = volume.settings.slow_seconds
         self.served = 0
         self.stats = RequestStats()
 
@@ -121,7 +125,9 @@ class Session:
         started: float,
     ) -> None:
         reply(request, result)
-        self.stats.add(request, result, started)
+        seconds = self.stats.add(request, result, started)
+        if seconds >= self._slow and request.opcode != Opcode.SETLKW:
+            _log.warning("slow operation: %.1f s for %r", seconds, request)
 
     async def _finish(
         self,
@@ -176,6 +182,7 @@ class DeviceLoop:
         devices: Sequence[int],
         max_write: int,
         on_unmounted: Callable[[], None],
+        in_flight: int = _IN_FLIGHT,
     ) -> None:
         self._session = session
         self._volume = volume
@@ -184,7 +191,8 @@ class DeviceLoop:
         self._on_unmounted = on_unmounted
         self._loop = asyncio.get_running_loop()
         self._spare: list[bytearray] = []
-        self._lent = 0  # buffers in the hands of requests
+        self._held = 0  # bytes in the hands of requests that are being answered
+        self._usual = self._most = in_flight
         self._paused = False
         self._threads = ThreadPoolExecutor(
             min(volume.settings.io_threads, 32), thread_name_prefix="fuse-io"
@@ -241,21 +249,38 @@ class DeviceLoop:
         if self._debug:
             _log.debug("%r", request)
         task = self._session.serve(request, lambda req, reply: self._reply(fd, req, reply))
-        if task is None or request.opcode not in _CARRIES_DATA:
+        if task is None:
             self._give_back(buffer)
             return
-        self._lent += 1
-        task.add_done_callback(lambda _task: self._returned(buffer))
-        if self._lent >= _BUFFERS_LIMIT:
+        if request.opcode in _CARRIES_DATA:
+            weight, lent = self._size, buffer
+        else:
+            self._give_back(buffer)
+            weight = _WEIGHT + (request.body.size if request.opcode in _BRINGS_DATA else 0)
+            lent = None
+        self._held += weight
+        task.add_done_callback(lambda _task: self._returned(weight, lent))
+        if self._held >= self._most and not self._paused:
             self._paused = True
             self.stop()
 
-    def _returned(self, buffer: bytearray) -> None:
-        self._lent -= 1
-        self._give_back(buffer)
-        if self._paused and self._lent < _BUFFERS_LIMIT // 2:
+    def _returned(self, weight: int, buffer: bytearray | None) -> None:
+        self._held -= weight
+        if buffer is not None:
+            self._give_back(buffer)
+        if self._paused and self._held < self._most // 2:
             self._paused = False
             self.start()
+
+    # -- memory
+
+    def narrow(self, narrow: bool) -> None:
+        """Take few requests at a time, or as many as usual."""
+        self._most = min(_NARROW, self._usual) if narrow else self._usual
+
+    def shrink(self) -> None:
+        """Let go of buffers that are not in use."""
+        self._spare.clear()
 
     def _give_back(self, buffer: bytearray) -> None:
         if len(self._spare) < _BUFFERS_KEPT:

@@ -36,6 +36,7 @@ class Settings:
     gid: int = 0
     debug: bool = False
     io_threads: int = 32
+    slow_seconds: float = float("inf")  # requests that take longer are logged
 
 
 def settings_of(conf: FuseConf, *, root: str, read_only: bool) -> Settings:
@@ -59,4 +60,5 @@ def settings_of(conf: FuseConf, *, root: str, read_only: bool) -> Settings:
         gid=conf.gid,
         debug=conf.debug,
         io_threads=conf.io_threads,
+        slow_seconds=conf.slow_operation / 1000 if conf.slow_operation else float("inf"),
     )

@@ -167,7 +167,8 @@ class Supervisor:
             if self.agreed is None:
                 self._make_mount(message)
             try:
-                send(channel, event="go", negotiated=self.agreed)
+                device_number = self.entry.device if self.entry else ""
+                send(channel, event="go", negotiated=self.agreed, device=device_number)
             except OSError:
                 return  # it died in between, waitpid tells
             self.serving_since = time.monotonic()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from curvine.clock import Clock
@@ -45,6 +45,20 @@ class Errands:
             _log.warning("an errand failed: %s", error)
 
 
+class Opens:
+    """How files were opened, by what serves their reads."""
+
+    def __init__(self) -> None:
+        self.passthrough = 0  # the kernel reads the block's file
+        self.local = 0  # we splice from the block's file
+        self.remote = 0  # workers send the bytes
+        self.source = 0  # the under storage sends them: not cached
+        self.written = 0  # opened to be written, or while it is written
+
+    def as_dict(self) -> dict[str, int]:
+        return dict(vars(self))
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """Shared by every open file of a mount."""
@@ -59,3 +73,4 @@ class Surroundings:
     errands: Errands
     # Tells the kernel to forget a node's attributes; returns once it has.
     attributes_changed: Callable[[int], Awaitable[None]]
+    opens: Opens = field(default_factory=Opens)

@@ -146,6 +146,11 @@ FUSE = (
     Metric("curvine_fuse_server_restarts", GAUGE,
         "Ours. Servers of this mount that died and were replaced"),
     Metric("curvine_fuse_passthrough", GAUGE, "Ours. 1 while reads may bypass this process"),
+    Metric("curvine_fuse_opens_total", COUNTER, "Ours. Opened files by what serves their reads: "
+        "passthrough, local, remote, source (the under storage); written: being written",
+        ("served_by",)),
+    Metric("curvine_fuse_locks", GAUGE, "Ours. File locks that this mount holds"),
+    Metric("curvine_fuse_memory_limit_bytes", GAUGE, "Ours. Memory budget, 0 = none"),
     Metric("fuse_used_memory_bytes", GAUGE, "Resident memory"),
     *CLIENT,
     *PROCESS,

@@ -7,6 +7,7 @@ Source: include/uapi/linux/fuse.h, fs/fuse/dev.c.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 
 from curvine.fuse.abi import constants as c
@@ -15,6 +16,7 @@ _PLAIN = Struct("=IiQ")
 _INVAL_INODE = Struct("=IiQ" + "Qqq")
 _INVAL_ENTRY = Struct("=IiQ" + "QII")
 _DELETE = Struct("=IiQ" + "QQI4x")
+_PRUNE = Struct("=IiQ" + "I4x8x")
 _STORE = Struct("=IiQ" + "QQI4x")
 
 
@@ -46,6 +48,13 @@ def store(nodeid: int, offset: int, payload: bytes) -> bytes:
 def resend() -> bytes:
     """Give out again every request that was read and not answered (7.40)."""
     return _PLAIN.pack(_PLAIN.size, c.NOTIFY_RESEND, 0)
+
+
+def prune(nodeids: Sequence[int]) -> bytes:
+    """Forget these nodes as far as nobody uses them (7.45)."""
+    size = _PRUNE.size + 8 * len(nodeids)
+    head = _PRUNE.pack(size, c.NOTIFY_PRUNE, 0, len(nodeids))
+    return head + Struct(f"={len(nodeids)}Q").pack(*nodeids)
 
 
 def inc_epoch() -> bytes:
