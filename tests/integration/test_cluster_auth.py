@@ -20,8 +20,8 @@ from curvine.client.blocking import BlockingFileSystem
 from curvine.client.streams import local_socket_name
 from curvine.config.schema import AuthConf, ClusterConf
 from curvine.config.tokens import admin_token
-from curvine.errors import Common, CurvineError, InvalidArgument, NotAuthenticated
-from curvine.model.credentials import EXPOSE, WITHHELD
+from curvine.errors import Common, CurvineError, NotAuthenticated
+from curvine.model.credentials import EXPOSE, MASTER, WITHHELD
 from curvine.model.mount import MountInfo, MountOptions
 from curvine.model.worker import WorkerAddress
 from curvine.testing.cluster import CLUSTER_ID, MiniCluster
@@ -300,13 +300,17 @@ class TestMountCredentials:
     def test_a_literal_is_kept(self, plain: MiniCluster, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"x")
         self.mount(plain, "/kept", f"file://{tmp_path}", opendal__secret=CREDENTIAL)
-        for ours in (True, False):
-            assert self.told(plain, "/kept", ours=ours) == {"opendal.secret": WITHHELD}
+        assert self.told(plain, "/kept", ours=False) == {"opendal.secret": WITHHELD}
+        reference = self.told(plain, "/kept", ours=True)["opendal.secret"]
+        assert reference.startswith(MASTER)
         with BlockingFileSystem(plain.conf()) as fs:
-            outcome = wait_for_job(fs, f"file://{tmp_path}/file")
-            assert outcome.startswith("FAILED") and "opendal.secret" in outcome
-            assert "file:/path" in outcome and CREDENTIAL not in outcome
+            assert wait_for_job(fs, f"file://{tmp_path}/file") == "COMPLETED: "
+            changed = MountOptions(update=True, add_properties={"opendal.secret": "another"})
+            fs.mount("/kept", f"file://{tmp_path}", changed)
+            assert self.told(plain, "/kept", ours=True)["opendal.secret"] != reference
             fs.umount("/kept")
+        with pytest.raises(Common, match="kept back"):
+            self.mount(plain, "/again", f"file://{tmp_path}", opendal__secret=reference)
         with pytest.raises(Common, match="kept back"):
             self.mount(plain, "/again", f"file://{tmp_path}", opendal__secret=WITHHELD)
 
@@ -331,9 +335,6 @@ class TestMountCredentials:
         (tmp_path / "credential").write_text(CREDENTIAL)
         exposed = {EXPOSE: "true", "opendal.secret": CREDENTIAL}
         with BlockingFileSystem(plain.conf()) as fs:
-            with pytest.raises(InvalidArgument, match=EXPOSE):
-                bare = MountOptions(add_properties={"opendal.secret": CREDENTIAL})
-                fs.mount("/open", f"file://{tmp_path}/ufs", bare)
             fs.mount("/open", f"file://{tmp_path}/ufs", MountOptions(add_properties=exposed))
             assert self.told(plain, "/open", ours=True) == exposed
             assert self.told(plain, "/open", ours=False) == {"opendal.secret": CREDENTIAL}

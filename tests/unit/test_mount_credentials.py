@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from curvine.client.mount_secrets import MountSecrets
 from curvine.errors import ConfigError, InvalidArgument
-from curvine.master.disclosure import told
+from curvine.master.disclosure import kept_secrets, told
 from curvine.model.credentials import (
     EXPOSE,
+    MASTER,
     WITHHELD,
     for_others,
     for_ours,
@@ -28,6 +31,10 @@ LITERAL = {
     "s3.credentials.access": "AKIA",
     "s3.credentials.secret": SECRET,
 }
+
+
+def refer(value: str) -> str:
+    return f"{MASTER}1.{len(value)}"
 
 
 @pytest.mark.parametrize(
@@ -52,17 +59,53 @@ def test_names_that_are_told(name: str) -> None:
 
 
 def test_literals_stay_with_the_master() -> None:
-    for told_properties in (for_ours(LITERAL), for_others(LITERAL, resolved)):
-        assert told_properties == {**LITERAL, "s3.credentials.secret": WITHHELD}
+    assert for_others(LITERAL, resolved) == {**LITERAL, "s3.credentials.secret": WITHHELD}
     assert literal_secrets(LITERAL) == ("s3.credentials.secret",)
     assert SECRET not in str(redacted(LITERAL))
+
+
+def test_our_own_are_referred_to_the_master() -> None:
+    mount = MountInfo("/a", "s3://b/", 7, LITERAL)
+    mine = told(mount, references=True)
+    reference = mine.properties["s3.credentials.secret"]
+    assert reference.startswith(f"{MASTER}7.") and SECRET not in str(mine)
+    assert told(mount, references=True) == mine
+    changed = MountInfo("/a", "s3://b/", 7, {**LITERAL, "s3.credentials.secret": "other"})
+    assert told(changed, references=True).properties["s3.credentials.secret"] != reference
+    assert redacted(mine.properties)["s3.credentials.secret"] == "***"
+    assert kept_secrets(mount) == {"s3.credentials.secret": SECRET}
+
+
+def test_what_the_master_keeps_is_fetched_when_it_changes() -> None:
+    async def body() -> None:
+        asked = []
+        kept = {"s3.credentials.secret": SECRET}
+
+        async def fetch(mount_id: int) -> dict[str, str]:
+            asked.append(mount_id)
+            return dict(kept)
+
+        secrets = MountSecrets(fetch)
+        mount = MountInfo("/a", "s3://b/", 7, LITERAL)
+        mine = told(mount, references=True)
+        with pytest.raises(ConfigError, match="kept by the master"):
+            secrets.filled(mine)
+        await secrets.prepare([mine])
+        await secrets.prepare([mine])
+        assert secrets.filled(mine) == LITERAL and asked == [7]
+        kept["s3.credentials.secret"] = "rotated"
+        changed = told(MountInfo("/a", "s3://b/", 7, {**LITERAL, **kept}), references=True)
+        await secrets.prepare([changed])
+        assert secrets.filled(changed) == {**LITERAL, **kept} and asked == [7, 7]
+
+    asyncio.run(body())
 
 
 def test_references_go_to_our_own(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text(SECRET + "\n")
     properties = {**LITERAL, "s3.credentials.secret": f"file:{file}"}
-    assert for_ours(properties) == properties == redacted(properties)
+    assert for_ours(properties, refer) == properties == redacted(properties)
     assert for_others(properties, resolved)["s3.credentials.secret"] == WITHHELD
     assert literal_secrets(properties) == ()
 
@@ -71,10 +114,10 @@ def test_exposed_mounts_give_values_to_those_who_know_no_references(tmp_path: Pa
     file = tmp_path / "secret"
     file.write_text(SECRET)
     exposed = {**LITERAL, EXPOSE: "true"}
-    assert for_ours(exposed) == exposed
+    assert for_ours(exposed, refer) == exposed
     assert for_others(exposed, resolved) == LITERAL
     by_file = {**exposed, "s3.credentials.secret": f"file:{file}"}
-    assert for_ours(by_file) == by_file
+    assert for_ours(by_file, refer) == by_file
     assert for_others(by_file, resolved) == LITERAL
 
 
@@ -120,6 +163,7 @@ class TestResolving:
             ("env:NOWHERE", "is not set"),
             ("env:CURVINE_AUTH_TOKEN", "is not set"),
             (WITHHELD, "keeps to itself"),
+            (f"{MASTER}1.ab", "keeps to itself"),
         ],
     )
     def test_that_fails(self, value: str, reason: str) -> None:

@@ -62,6 +62,12 @@ class Admin:
         answer = await self._call(RpcCode.GET_MOUNT_INFO, request, mount_pb2.GetMountInfoResponse)
         return read_mount(answer.mount_info) if answer.HasField("mount_info") else None
 
+    async def mount_secrets(self, mount_id: int) -> dict[str, str]:
+        """The credentials of a mount that its master keeps. Ours only."""
+        request = ext_pb2.MountSecretsRequest(mount_id=mount_id)
+        answer = await self._call(RpcCode.MOUNT_SECRETS, request, ext_pb2.MountSecretsResponse)
+        return {secret.name: secret.value for secret in answer.secrets}
+
     async def mount(
         self, cv_path: str, ufs_path: str, opts: MountOptions, *, req_id: int | None = None
     ) -> None:

@@ -12,13 +12,12 @@ from collections.abc import Callable
 from curvine.client.cluster import ClusterClient
 from curvine.client.mounts import MountTable
 from curvine.errors import InvalidArgument, NotADirectory, TimedOut
-from curvine.model.credentials import EXPOSE, is_exposed, literal_secrets
 from curvine.model.job import JobStatus, LoadCommand
 from curvine.model.mount import MountInfo, MountOptions, mount_of_path
 from curvine.model.path import ROOT, normalize
 from curvine.model.worker import FilesystemInfo
 from curvine.ufs.base import Ufs
-from curvine.ufs.registry import check_properties, open_ufs
+from curvine.ufs.registry import check_names, open_ufs
 from curvine.wire.codes import CAP_SYNC
 
 
@@ -44,10 +43,9 @@ class ClusterDoor:
         cv_path = normalize(cv_path)
         if cv_path == ROOT:
             raise InvalidArgument("nothing is mounted on /; choose a directory")
-        await self._check_credentials(cv_path, options)
-        if not options.update:
-            check_properties(uri, options.add_properties)
-            ufs = open_ufs(uri, options.add_properties, probing=True)
+        if options.add_properties or not options.update:
+            uri, properties = await self._what_results(cv_path, uri, options)
+            ufs = open_ufs(uri, properties, probing=True)
             try:
                 source = await ufs.stat(uri)
             finally:
@@ -57,19 +55,17 @@ class ClusterDoor:
         await self.cluster.admin.mount(cv_path, uri, options, req_id=req_id)
         await self._mounts.all(fresh=True)
 
-    async def _check_credentials(self, cv_path: str, options: MountOptions) -> None:
-        """Refuse a secret that would be of no use: the master would keep it from every worker."""
-        kept = literal_secrets(options.add_properties)
-        if not kept:
-            return
-        known = mount_of_path(await self._mounts.all(), cv_path) if options.update else None
-        before = known.properties if known is not None else {}
-        if not is_exposed({**before, **options.add_properties}):
-            raise InvalidArgument(
-                f"{kept[0]} holds the credential itself; write where every node finds it instead"
-                f" ({kept[0]}=file:/path or env:NAME), or add {EXPOSE}=true to let the master hand"
-                " it out to whoever asks"
-            )
+    async def _what_results(
+        self, cv_path: str, uri: str, options: MountOptions
+    ) -> tuple[str, dict[str, str]]:
+        """URI and properties of the mount as it will be."""
+        given = check_names(uri, options.add_properties)
+        if not options.update:
+            return uri, given
+        known = mount_of_path(await self._mounts.all(fresh=True), cv_path)
+        if known is None:
+            raise InvalidArgument(f"{cv_path} is not mounted; leave out --update to mount it")
+        return known.ufs_path, {**self._mounts.secrets.filled(known), **given}
 
     def storage(self, mount: MountInfo) -> Ufs:
         """The under storage behind a mount; ours to close."""

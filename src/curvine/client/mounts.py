@@ -13,6 +13,7 @@ import errno
 import logging
 from collections.abc import Awaitable, Callable
 
+from curvine.client.mount_secrets import MountSecrets
 from curvine.clock import Clock
 from curvine.errors import CurvineError, InvalidArgument
 from curvine.model.mount import MountInfo, mount_of_path
@@ -43,11 +44,16 @@ class MountTable:
     """See the module. All methods run on the event loop."""
 
     def __init__(
-        self, fetch: Callable[[], Awaitable[tuple[MountInfo, ...]]], clock: Clock, ttl_ms: int
+        self,
+        fetch: Callable[[], Awaitable[tuple[MountInfo, ...]]],
+        clock: Clock,
+        ttl_ms: int,
+        secrets: MountSecrets,
     ) -> None:
         self._fetch = fetch
         self._clock = clock
         self._ttl = ttl_ms / 1000
+        self.secrets = secrets
         self._mounts: tuple[MountInfo, ...] | None = None
         self._fetched = 0.0  # monotonic seconds
         self._refreshing: asyncio.Task[None] | None = None
@@ -83,7 +89,7 @@ class MountTable:
         key = (mount.ufs_path, tuple(sorted(properties.items())), stamp(properties))
         ufs = self._storages.get(key)
         if ufs is None:
-            ufs = self._storages[key] = open_ufs(mount.ufs_path, mount.properties)
+            ufs = self._storages[key] = open_ufs(mount.ufs_path, self.secrets.filled(mount))
         return ufs
 
     async def close(self) -> None:
@@ -112,7 +118,9 @@ class MountTable:
             self._fetched = self._clock.monotonic()  # the next attempt after another period
 
     async def _refresh(self) -> None:
-        self._mounts = await self._fetch()
+        mounts = await self._fetch()
+        await self.secrets.prepare(mounts)
+        self._mounts = mounts
         self._fetched = self._clock.monotonic()
 
 

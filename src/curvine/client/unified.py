@@ -21,6 +21,7 @@ from curvine.client.cluster import ClusterClient
 from curvine.client.door import ClusterDoor
 from curvine.client.files import ReadableFile, WritableFile
 from curvine.client.local_file import Buffer, Data
+from curvine.client.mount_secrets import MountSecrets
 from curvine.client.mounts import CrossesMounts, IsAMount, MountTable
 from curvine.client.native import NativeFiles
 from curvine.client.whole_files import read_whole, write_whole
@@ -46,7 +47,12 @@ class UnifiedFileSystem(ClusterDoor):
 
     def __init__(self, cluster: ClusterClient) -> None:
         conf = cluster.conf.client
-        mounts = MountTable(cluster.admin.mount_table, cluster.clock, conf.mount_update_ttl_ms)
+        mounts = MountTable(
+            cluster.admin.mount_table,
+            cluster.clock,
+            conf.mount_update_ttl_ms,
+            MountSecrets(cluster.admin.mount_secrets),
+        )
         super().__init__(cluster, mounts)
         self._unified = conf.enable_unified_fs
         self._auto_cache = AutoCache(cluster.admin.submit_load, cluster.clock)

@@ -105,5 +105,7 @@ ROWS: tuple[Row | StreamRow, ...] = (
     StreamRow(RpcCode.WATCH, ext_pb2.WatchRequest, ext_pb2.WatchOpenResponse, info.watch),
     Row(RpcCode.SYNC_METADATA, ext_pb2.SyncMetadataRequest, ext_pb2.SyncMetadataResponse,
         info.sync_metadata),
+    Row(RpcCode.MOUNT_SECRETS, ext_pb2.MountSecretsRequest, ext_pb2.MountSecretsResponse,
+        mounts.mount_secrets),
 )
 # fmt: on

@@ -6,10 +6,12 @@ A secret property is best written as a reference that every node resolves for it
     s3.credentials.secret = file:/etc/curvine/credentials/s3-secret
     s3.credentials.secret = env:CURVINE_UFS_S3_SECRET
 
-A literal value is kept by the master and leaves it only if the mount has ``expose_credentials =
-true``. The mount table tells our own programs the references; programs that cannot resolve them get
-the values behind them, again only with ``expose_credentials``. Where something is kept back the
-property is there, with ``WITHHELD`` for its value. Source: decision 11, docs/security.md.
+A literal value is kept by the master. The mount table tells our own programs references only, for
+such a value one to the master itself (``master:MOUNT.MARK``; the mark changes with the value): they
+resolve it with a call of their own over a connection that passed the cluster's authentication.
+Programs that cannot resolve references get values only if the mount has ``expose_credentials =
+true``; without, the property is there with ``WITHHELD`` for its value. Source: decision 11,
+docs/security.md.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections.abc import Callable, Mapping
 EXPOSE = "expose_credentials"
 WITHHELD = "withheld:by-the-master"
 FILE, ENV = "file:", "env:"
+MASTER = "master:"  # MOUNT.MARK follows: ask the master for what it keeps
 
 _SECRET = re.compile(r"secret|passw|private|signature", re.IGNORECASE)
 _SUSPECT = re.compile(r"token|credential|key", re.IGNORECASE)
@@ -45,7 +48,7 @@ def may_refer(name: str) -> bool:
 
 def is_reference(value: str) -> bool:
     """Whether a value says where the credential is instead of being it."""
-    return value.startswith((FILE, ENV))
+    return value.startswith((FILE, ENV, MASTER))
 
 
 def is_exposed(properties: Mapping[str, str]) -> bool:
@@ -65,17 +68,18 @@ def literal_secrets(properties: Mapping[str, str]) -> tuple[str, ...]:
 def redacted(properties: Mapping[str, str]) -> dict[str, str]:
     """The properties for people: references stay, secrets do not."""
     return {
-        name: "***" if is_secret(name) and not is_reference(value) else value
+        name: "***" if is_secret(name) and not value.startswith((FILE, ENV)) else value
         for name, value in properties.items()
     }
 
 
-def for_ours(properties: Mapping[str, str]) -> dict[str, str]:
-    """What a program of ours is told: references as they stand; literals only if exposed."""
+def for_ours(properties: Mapping[str, str], refer: Callable[[str], str]) -> dict[str, str]:
+    """What a program of ours is told: references as they stand; a literal only if exposed, else
+    what ``refer`` makes of it, a reference to the master."""
     if is_exposed(properties):
         return dict(properties)
     kept = literal_secrets(properties)
-    return {name: WITHHELD if name in kept else value for name, value in properties.items()}
+    return {name: refer(value) if name in kept else value for name, value in properties.items()}
 
 
 def for_others(

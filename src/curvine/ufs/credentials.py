@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 
 from curvine.errors import ConfigError
-from curvine.model.credentials import ENV, EXPOSE, FILE, WITHHELD, is_reference, may_refer
+from curvine.model.credentials import ENV, EXPOSE, FILE, MASTER, WITHHELD, is_reference, may_refer
 
 _MOST_BYTES = 64 * 1024  # a service account's key is some kilobytes
 _OWN_VARIABLES = ("CURVINE_AUTH_", "CURVINE_ADMIN_")
@@ -29,9 +29,9 @@ def resolved(
     for name, value in properties.items():
         if name == EXPOSE:
             continue
-        if value == WITHHELD:
+        if value == WITHHELD or value.startswith(MASTER):
             raise ConfigError(
-                f"the mount property {name} is a literal that the master keeps to itself; mount"
+                f"the mount property {name} is a value that the master keeps to itself; mount"
                 f" with a reference instead ({FILE}/path or {ENV}NAME, read on every node), or"
                 f" with {EXPOSE}=true"
             )

@@ -45,11 +45,11 @@ def supported_schemes() -> tuple[str, ...]:
     return tuple(sorted(_DRIVERS))
 
 
-def check_properties(uri: str, properties: Mapping[str, str]) -> dict[str, str]:
+def check_names(uri: str, properties: Mapping[str, str]) -> dict[str, str]:
     """The properties under their canonical names.
 
-    Unsupported for a scheme without a driver; InvalidArgument for keys that mean nothing, that
-    contradict each other, or that are missing.
+    Unsupported for a scheme without a driver; InvalidArgument for keys that mean nothing or that
+    contradict each other.
     """
     scheme = scheme_of(uri)
     _driver(scheme)
@@ -62,8 +62,13 @@ def check_properties(uri: str, properties: Mapping[str, str]) -> dict[str, str]:
         near = difflib.get_close_matches(key, sorted((*known.keys, *RETRY_KEYS)), 1)
         hint = f"; did you mean {near[0]}?" if near else _known(scheme, known)
         raise InvalidArgument(f"property {key!r} means nothing to {scheme}://{hint}")
-    found = canonical(scheme, properties)
-    lacking = missing(scheme, found)
+    return canonical(scheme, properties)
+
+
+def check_properties(uri: str, properties: Mapping[str, str]) -> dict[str, str]:
+    """As ``check_names``; InvalidArgument for what is missing too."""
+    found = check_names(uri, properties)
+    lacking = missing(scheme_of(uri), found)
     if lacking:
         raise InvalidArgument(
             f"{uri}: the mount {'property' if len(lacking) == 1 else 'properties'}"

@@ -80,6 +80,7 @@ class RpcCode(IntEnum):
     SYNC_METADATA = 101
     AUTH_HELLO = 102
     AUTH_PROOF = 103
+    MOUNT_SECRETS = 104
 
 
 class RequestStatus(IntEnum):

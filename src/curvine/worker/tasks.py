@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from msgspec.structs import replace
 
 from curvine.client.cluster import ClusterClient
+from curvine.client.mount_secrets import MountSecrets
 from curvine.clock import Clock
 from curvine.config.schema import ClusterConf
 from curvine.errors import CurvineError, TimedOut
@@ -65,6 +66,7 @@ class LoadTasks:
         self._client: ClusterClient | None = None
         self._starting = asyncio.Lock()
         self._mounts: dict[object, _OpenUfs] = {}
+        self._secrets: MountSecrets | None = None
 
     def submit(self, task: LoadTask) -> None:
         """Run ``task`` when there is a place, instead of an earlier one of the same id."""
@@ -106,7 +108,8 @@ class LoadTasks:
         async with self._places:
             client = await self._connected()
             try:
-                async with self._ufs(task.job.mount) as ufs:
+                mount = await self._with_secrets(client, task.job.mount)
+                async with self._ufs(mount) as ufs:
                     end = await self._copy(client, task, ufs)
             except CurvineError as error:  # the under storage cannot be opened
                 end = TaskProgress(JobState.FAILED, 0, 0, self._clock.now_ms(), str(error))
@@ -158,6 +161,13 @@ class LoadTasks:
                 await client.__aenter__()
                 self._client = client
             return self._client
+
+    async def _with_secrets(self, client: ClusterClient, mount: MountInfo) -> MountInfo:
+        """The mount with the credentials that its master keeps. ConfigError without them."""
+        if self._secrets is None:
+            self._secrets = MountSecrets(client.admin.mount_secrets)
+        await self._secrets.prepare((mount,))
+        return replace(mount, properties=self._secrets.filled(mount))
 
     @asynccontextmanager
     async def _ufs(self, mount: MountInfo) -> AsyncIterator[Ufs]:

@@ -43,7 +43,7 @@ def new_mount(cv_path: str, ufs_path: str, options: MountOptions, mount_id: int)
 
 def updated_mount(mount: MountInfo, options: MountOptions) -> MountInfo:
     """The row with what ``options`` names replaced; write type, paths and id are fixed."""
-    properties = {**mount.properties, **options.add_properties}
+    properties = {**mount.properties, **_canonical(mount.ufs_path, options.add_properties)}
     for name in options.remove_properties:
         properties.pop(name, None)
     wanted = {
@@ -102,13 +102,17 @@ def find_mount(mounts: tuple[MountInfo, ...], path: str) -> MountInfo | None:
 
 def s3_properties(ufs_path: str, properties: Mapping[str, str]) -> dict[str, str]:
     """Canonical S3 properties; Common names what is missing or malformed."""
-    try:
-        found = canonical("s3", properties)
-    except InvalidArgument as error:
-        raise Common(f"{ufs_path}: {error}") from None
+    found = _canonical(ufs_path, properties)
     for name in missing("s3", found):
         raise Common(f"{ufs_path}: the mount property {name} is missing")
     endpoint = urlsplit(found["s3.endpoint_url"])
     if endpoint.scheme not in {"http", "https"} or not endpoint.netloc:
         raise Common(f"{ufs_path}: s3.endpoint_url must be an http or https URL")
     return found
+
+
+def _canonical(ufs_path: str, properties: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return canonical(ufs_path.partition("://")[0].lower(), properties)
+    except InvalidArgument as error:
+        raise Common(f"{ufs_path}: {error}") from None

@@ -83,3 +83,23 @@ class AuthProof(_message.Message):
     PROOF_FIELD_NUMBER: _ClassVar[int]
     proof: bytes
     def __init__(self, proof: _Optional[bytes] = ...) -> None: ...
+
+class MountSecretsRequest(_message.Message):
+    __slots__ = ("mount_id",)
+    MOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    mount_id: int
+    def __init__(self, mount_id: _Optional[int] = ...) -> None: ...
+
+class MountSecretProto(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class MountSecretsResponse(_message.Message):
+    __slots__ = ("secrets",)
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    secrets: _containers.RepeatedCompositeFieldContainer[MountSecretProto]
+    def __init__(self, secrets: _Optional[_Iterable[_Union[MountSecretProto, _Mapping]]] = ...) -> None: ...
