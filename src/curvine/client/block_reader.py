@@ -2,11 +2,12 @@
 """Reading one block: from a local file, from a worker, or as the zeros of a hole.
 
 Replicas are tried one after the other, the local one first and those that failed lately last; a
-replica that fails is not asked again by this reader. Offsets are inside the block.
-Source: data-plane specification 1 and 4.2.
+replica that fails is not asked again by this reader, one that is slow gets company
+(client.hedging). Offsets are inside the block. Source: data-plane specification 1 and 4.2.
 
-Concurrency: reads may run side by side. ``_workers`` only ever loses entries; ``_opening`` makes
-sure that a source is opened once.
+Concurrency: reads may run side by side. ``_workers`` loses entries, and one that is slow goes to
+its end; ``_opening`` (local) and ``_locks`` (a worker's sessions) make sure that a source is opened
+once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import logging
 import os
 import stat
+from functools import partial
 
 from curvine.client.block_messages import read_answer, read_complete, read_request
 from curvine.client.block_put import get_block
@@ -25,11 +27,13 @@ from curvine.errors import ConnectionLost, CurvineError, IoFailed, NoAvailableWo
 from curvine.model.block import LocatedBlock
 from curvine.model.worker import WorkerAddress
 from curvine.rpc.channel import frame_fd
+from curvine.rpc.dialing import within
 from curvine.rpc.stream import BlockStream
 
 log = logging.getLogger(__name__)
 
 _SMALLEST_CHUNK = 4 * 1024
+_LEAVE = 1.0  # s for taking leave of the workers
 _CHUNK_STEP = 4  # chunk sizes are 4 KiB x 4^n: at most four times what was asked is sent
 
 
@@ -47,7 +51,8 @@ class BlockReader:
         self._fd = -1
         self._retired = -1  # a descriptor that failed; a thread may still be reading from it
         self._asked_local = False
-        self._sessions: dict[int, ReadSession] = {}  # chunk size -> session with _workers[0]
+        self._sessions: dict[tuple[int, int], ReadSession] = {}  # by worker id, chunk size
+        self._locks: dict[int, asyncio.Lock] = {}  # by worker id
         self._opening = asyncio.Lock()
         self._ends: set[asyncio.Task[None]] = set()
         self.users = 0
@@ -76,15 +81,22 @@ class BlockReader:
         if self._hole or not self.block.len:
             return bytes(self.block.len)
         last: CurvineError | None = None
-        for worker in list(self._workers):
+        streams, located = self._streams, self._located
+        workers = list(self._workers)
+        for worker, other in zip(workers, [*workers[1:], None], strict=True):
             try:
-                data = await get_block(self._streams, self._located, worker)
+                if other is None:
+                    return await get_block(streams, located, worker)
+                data, second = await streams.hedger.race(
+                    partial(get_block, streams, located, worker),
+                    partial(get_block, streams, located, other),
+                )
+                if second:
+                    streams.health.slow(worker)
+                return data
             except CurvineError as error:
                 last = error
                 log.info("block %d: %s", self.block.id, error)
-            else:
-                self._streams.health.succeeded(worker)
-                return data
         raise NoAvailableWorker(f"no worker gives block {self.block.id}: {last}") from last
 
     async def local_fd(self) -> int | None:
@@ -113,8 +125,12 @@ class BlockReader:
                 os.close(fd)
         self._fd = self._retired = -1
         sessions, self._sessions = self._sessions, {}
-        if sessions or self._ends:
-            await asyncio.gather(*(s.close() for s in sessions.values()), *self._ends)
+        ends = [asyncio.ensure_future(session.close()) for session in sessions.values()]
+        if ends or self._ends:
+            # A worker that hangs is not waited for: what is cancelled closes its connection.
+            _, late = await asyncio.wait((*ends, *self._ends), timeout=_LEAVE)
+            for end in late:
+                end.cancel()
 
     async def _read(self, offset: int, size: int) -> Data:
         last: CurvineError | None = None
@@ -130,16 +146,35 @@ class BlockReader:
         while self._workers:
             worker = self._workers[0]
             try:
-                session = await self._session(worker, size)
-                data = await session.read(offset, size)
+                if len(self._workers) == 1:
+                    return await self._read_from(worker, offset, size)
+                return await self._read_hedged(worker, self._workers[1], offset, size)
             except CurvineError as error:
                 last = error
-                await self._failed(worker, error)
-            else:
-                self._streams.health.succeeded(worker)
-                return data
+                self._failed(worker, error)
         reason = f": {last}" if last else ", the master names none"
         raise NoAvailableWorker(f"no worker gives block {self.block.id}{reason}") from last
+
+    async def _read_hedged(
+        self, worker: WorkerAddress, other: WorkerAddress, offset: int, size: int
+    ) -> Data:
+        data, second = await self._streams.hedger.race(
+            lambda: self._read_from(worker, offset, size),
+            lambda: self._read_from(other, offset, size),
+        )
+        if second and worker in self._workers[:1]:
+            log.warning(
+                "%s is slow, block %d is read elsewhere", worker_name(worker), self.block.id
+            )
+            self._streams.health.slow(worker)
+            self._workers.append(self._workers.pop(0))
+        return data
+
+    async def _read_from(self, worker: WorkerAddress, offset: int, size: int) -> Data:
+        session = await self._session(worker, size)
+        data = await session.read(offset, size)
+        self._streams.health.succeeded(worker)
+        return data
 
     # --- local ----------------------------------------------------------------------------------
 
@@ -154,8 +189,9 @@ class BlockReader:
             identity=self._streams.identity,
         )
         for worker in list(self._workers):
+            hurried = len(self._workers) > 1
             try:
-                opened = await self._streams.open_local(worker, READ, header)
+                opened = await self._streams.open_local(worker, READ, header, hurried=hurried)
             except CurvineError as error:
                 log.info("%s does not pass block %d: %s", worker_name(worker), self.block.id, error)
                 continue
@@ -168,15 +204,20 @@ class BlockReader:
                 self._take(frame_fd(reply))
             if self._fd >= 0:
                 break
-        self._workers.sort(key=self._streams.health.suspect)  # one may have hung just now
+        health = self._streams.health  # one may have hung just now
+        self._workers.sort(key=lambda worker: (health.suspect(worker), health.is_slow(worker)))
         self._asked_local = True
 
     async def _ask_path(self, worker: WorkerAddress, header: bytes) -> None:
         """Path short circuit of other Curvine workers: the host name fits, the file has to open."""
+        if self._streams.health.is_slow(worker):
+            return
         try:
-            stream, reply = await self._streams.open(worker, READ, header)
-        except CurvineError:
-            return  # the remote session meets the same error and deals with it
+            stream, reply = await within(
+                self._streams.open(worker, READ, header), self._streams.hedger.delay
+            )
+        except (CurvineError, TimeoutError):
+            return  # the remote session meets the same and deals with it
         path = read_answer(reply.header).path
         fd: int | None = None
         if os.path.basename(path) == f"blk_{self.block.id}":
@@ -208,8 +249,10 @@ class BlockReader:
         async def end() -> None:
             try:
                 await stream.complete(read_complete(self.block.id))
-            except CurvineError:
+            except BaseException as error:
                 self._streams.discard(stream)
+                if not isinstance(error, CurvineError):
+                    raise
             else:
                 self._streams.release(stream)
 
@@ -224,11 +267,12 @@ class BlockReader:
         while chunk < size and chunk < self._largest:
             chunk *= _CHUNK_STEP
         chunk = min(chunk, self._largest)
-        async with self._opening:
-            session = self._sessions.get(chunk)
+        key = worker.worker_id, chunk
+        async with self._locks.setdefault(worker.worker_id, asyncio.Lock()):
+            session = self._sessions.get(key)
             if session is not None and not session.broken:
                 return session
-            if not self._workers or self._workers[0] is not worker:
+            if worker not in self._workers:
                 raise ConnectionLost(f"{worker_name(worker)} has failed")
             header = read_request(
                 self.block,
@@ -238,21 +282,20 @@ class BlockReader:
             )
             stream, _ = await self._streams.open(worker, READ, header)
             session = ReadSession(self._streams, stream, self.block.id, self.block.len, chunk)
-            self._sessions[chunk] = session
+            self._sessions[key] = session
             return session
 
-    async def _failed(self, worker: WorkerAddress, error: CurvineError) -> None:
+    def _failed(self, worker: WorkerAddress, error: CurvineError) -> None:
         """Leave ``worker`` for the next replica; a lost connection is replaced once before."""
-        if not self._workers or self._workers[0] is not worker:
+        if worker not in self._workers:
             return  # another read has done it
-        sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
-            session.fail()
+        for key in [key for key in self._sessions if key[0] == worker.worker_id]:
+            self._sessions.pop(key).fail()
         lost = isinstance(error, ConnectionLost) and not self._streams.health.suspect(worker)
         if lost and worker.worker_id not in self._retried:
             self._retried.add(worker.worker_id)
             return
         self._streams.health.failed(worker, error)
-        self._workers.pop(0)
+        self._workers.remove(worker)
         left = len(self._workers)
         log.warning("block %d: %s; %d replicas left", self.block.id, error, left)

@@ -3,11 +3,13 @@
 
 Each write goes to every replica at once. A replica of a new block that fails is left out from then
 on: the block is committed with those that have all its bytes, and the master has it replicated
-again. A block that has been published before is different: the failed replica still has its old
-bytes and would show them when it comes back, so losing one fails the write. Where a replica cannot
-be spared, the writer waits a while for a worker that went away, and goes on when it has been
-restarted. A full disk loses nothing: the write is refused and the block stays as it was. Offsets
-are inside the block. Source: data-plane specification 2.5, B.1.
+again. So is one that is much slower than another. A block that has been published before is
+different: the failed replica still has its old bytes. A master of ours drops a replica that the
+commit does not name; another one would show the old bytes when the worker comes back, and there
+losing one fails the write. Where a replica cannot be spared, the writer waits a while for a worker
+that went away, and goes on when it has been restarted. A full disk loses nothing: the write is
+refused and the block stays as it was. Offsets are inside the block. Source: data-plane
+specification 2.5, B.1.
 
 Concurrency: writes may run side by side; ``finish`` and ``abort`` wait until they are through.
 """
@@ -21,10 +23,17 @@ from collections.abc import Sequence
 import msgspec
 
 from curvine.client.block_session import worker_name
+from curvine.client.hedging import side_by_side
 from curvine.client.local_file import Buffer, Data
 from curvine.client.replica import Replica, Target, open_replica
 from curvine.client.streams import Streams
-from curvine.errors import ConnectionLost, CurvineError, DiskOutOfSpace, NoAvailableWorker
+from curvine.errors import (
+    ConnectionLost,
+    CurvineError,
+    DiskOutOfSpace,
+    NoAvailableWorker,
+    TimedOut,
+)
 from curvine.model.block import BlockLocation, CommitBlock, ExtendedBlock, LocatedBlock
 from curvine.model.worker import WorkerAddress
 
@@ -82,8 +91,9 @@ class BlockWriter:
         while True:
             try:
                 return await cls._open(streams, located, offset, capacity, resume)
-            except ConnectionLost:
-                if streams.now() > deadline:
+            except (ConnectionLost, NoAvailableWorker) as error:
+                lost = isinstance(error.__cause__ or error, ConnectionLost)
+                if not lost or streams.now() > deadline:
                     raise
             await asyncio.sleep(_RETRY_PAUSE)
 
@@ -107,7 +117,8 @@ class BlockWriter:
                 continue
             failure = result
             log.warning("%s does not take block %d: %s", worker_name(worker), block.id, result)
-        partial = replicas and not _has_data(block) and isinstance(failure, CurvineError)
+        spare = not _has_data(block) or streams.forgets_stale
+        partial = replicas and spare and isinstance(failure, CurvineError)
         if failure is not None and not partial:
             for replica in replicas:
                 replica.abandon()
@@ -143,9 +154,11 @@ class BlockWriter:
             if len(replicas) == 1:
                 await self._write_one(replicas[0], offset, data)
             else:
-                results = await asyncio.gather(
-                    *(self._put(replica, offset, data) for replica in replicas),
-                    return_exceptions=True,
+                streams = self._streams
+                results = await side_by_side(
+                    [self._put(replica, offset, data) for replica in replicas],
+                    streams.straggler_patience,
+                    lambda: TimedOut("it takes much longer than another replica"),
                 )
                 self._refuse_if_full(results)
                 self._sort_out(replicas, results)
@@ -159,7 +172,7 @@ class BlockWriter:
     def _refuse_if_full(self, results: Sequence[BaseException | None]) -> None:
         """A full disk that cannot be left out: refuse the write, and go on with what was there."""
         full = [result for result in results if isinstance(result, DiskOutOfSpace)]
-        if full and (self._published or len(full) == len(results)):
+        if full and (self._strict or len(full) == len(results)):
             self._untidy = True
             raise full[0]
 
@@ -190,7 +203,12 @@ class BlockWriter:
 
     def _needed(self, replica: Replica) -> bool:
         """Whether the block fails with this replica."""
-        return self._published or self._replicas == [replica]
+        return self._strict or self._replicas == [replica]
+
+    @property
+    def _strict(self) -> bool:
+        """Whether no replica may be left out: it would show old bytes when it comes back."""
+        return self._published and not self._streams.forgets_stale
 
     async def read(self, offset: int, size: int) -> Data | None:
         """Bytes as written so far, zeros where nothing was; None if no replica is local."""
@@ -258,7 +276,7 @@ class BlockWriter:
             "block %d: %s failed, %d replicas left: %s",
             self.block_id, worker_name(replica.worker), left, error,
         )  # fmt: skip
-        if not left or self._published:
+        if not left or self._strict:
             self.failure = error
 
     def _check(self) -> None:

@@ -146,6 +146,7 @@ class ClusterClient:
         info = await self.admin.filesystem_info()
         self.capabilities = frozenset(info.server.capabilities if info.server else ())
         self.introduced = True
+        self.streams.forgets_stale = CAP_WATCH in self.capabilities  # that is: it is one of ours
         workers = [worker.component for worker in info.live_workers]
         self._large_blocks = (
             CAP_LARGE_BLOCKS in self.capabilities
@@ -165,7 +166,12 @@ class ClusterClient:
 
     async def apply_allocations(self, file: FileBlocks) -> None:
         """Carry out on the workers what ResizeFile answered."""
-        await apply_allocations(self.streams, file)
+        short = await apply_allocations(self.streams, file)
+        if short:
+            status = file.status
+            await self.ns.complete_file(
+                status.path, inode_id=status.id, length=status.len, commits=short, only_flush=True
+            )
 
     def create_opts(
         self,

@@ -14,6 +14,7 @@ from curvine.clock import Clock
 from curvine.errors import ConnectionLost, CurvineError, TimedOut
 from curvine.model.worker import WorkerAddress
 
+_SLOW_SECONDS = 10.0
 _TRANSPORT = (ConnectionLost, TimedOut)
 
 
@@ -24,6 +25,7 @@ class WorkerHealth:
         self._clock = clock
         self._ttl = ttl_ms / 1000
         self._failed: dict[int, float] = {}  # worker id -> when it failed
+        self._slow: dict[int, float] = {}  # worker id -> when another one was faster by far
 
     def failed(self, worker: WorkerAddress, error: CurvineError) -> None:
         """Remember a failure, if it says something about the worker and not about one block."""
@@ -34,6 +36,17 @@ class WorkerHealth:
         """The worker answered."""
         if self._failed:
             self._failed.pop(worker.worker_id, None)
+        if self._slow:
+            self._slow.pop(worker.worker_id, None)
+
+    def slow(self, worker: WorkerAddress) -> None:
+        """The worker let a reader wait until another replica had answered."""
+        self._slow[worker.worker_id] = self._clock.monotonic()
+
+    def is_slow(self, worker: WorkerAddress) -> bool:
+        """Whether that was a moment ago."""
+        since = self._slow.get(worker.worker_id)
+        return since is not None and self._clock.monotonic() - since < _SLOW_SECONDS
 
     def suspect(self, worker: WorkerAddress) -> bool:
         """Whether the worker failed within the time that failures are remembered."""
@@ -53,8 +66,9 @@ class WorkerHealth:
     def order(
         self, workers: Sequence[WorkerAddress], first: Iterable[int] = ()
     ) -> list[WorkerAddress]:
-        """``workers`` in the order to try them: ids in ``first``, then a shuffle, suspects last."""
+        """``workers`` in the order to try them: ids in ``first``, then a shuffle, then slow ones,
+        suspects last."""
         near = frozenset(first)
         shuffled = random.sample(workers, len(workers))
-        shuffled.sort(key=lambda worker: (self.suspect(worker), worker.worker_id not in near))
+        shuffled.sort(key=lambda w: (self.suspect(w), self.is_slow(w), w.worker_id not in near))
         return shuffled

@@ -18,7 +18,7 @@ from curvine.client.locations import LocationCache
 from curvine.model.block import AllocOpts, CommitBlock, ExtendedBlock, FileBlocks, LocatedBlock
 from curvine.model.inode import CreateOpts, FileStatus, FreeResult, MkdirOpts, SetAttr
 from curvine.model.lock import FileLock
-from curvine.model.worker import ClientAddress
+from curvine.model.worker import ClientAddress, WorkerAddress
 from curvine.wire.codes import RpcCode
 from curvine.wire.convert import (
     fill_alloc,
@@ -29,6 +29,7 @@ from curvine.wire.convert import (
     fill_lock,
     fill_mkdir_opts,
     fill_set_attr,
+    read_address,
     read_file_blocks,
     read_free_result,
     read_located,
@@ -329,6 +330,14 @@ class Namespace:
         fill_client(request.client_address, self._client)
         answer = await self._call(RpcCode.ASSIGN_WORKER, request, pb.AssignWorkerResponse, req_id)
         return read_located(answer.block)
+
+    async def replacement_worker(self, block_id: int, exclude: Sequence[int]) -> WorkerAddress:
+        """A worker for one more replica of a block (code 44; a real master does not answer it)."""
+        request = pb.RequestReplacementWorkerRequest(block_id=block_id, exclude_workers=exclude)
+        answer = await self._call(
+            RpcCode.REQUEST_REPLACEMENT_WORKER, request, pb.RequestReplacementWorkerResponse
+        )
+        return read_address(answer.worker)
 
     async def _call(
         self,

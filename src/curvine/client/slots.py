@@ -28,6 +28,7 @@ from curvine.client.block_writer import BlockWriter
 from curvine.client.local_file import Buffer, Data
 from curvine.client.namespace import Namespace
 from curvine.client.readback import ReadBack
+from curvine.client.replacement import replace_lost
 from curvine.client.streams import Streams
 from curvine.errors import (
     AbnormalData,
@@ -38,6 +39,7 @@ from curvine.errors import (
 )
 from curvine.model.block import AllocOpts, CommitBlock, ExtendedBlock, FileBlocks, LocatedBlock
 from curvine.model.inode import FileStatus, SetAttr
+from curvine.model.worker import WorkerAddress
 
 _MAX_PENDING = 64  # commits carried along before a CompleteFile confirms them
 _PAUSE = 0.1  # s before a worker that went away is asked again
@@ -124,10 +126,8 @@ class FileSlots:
         if written is None:
             return False
         commit, workers = written
-        block = msgspec.structs.replace(slot.located.block, len=commit.block_len)
-        slot.located = LocatedBlock(block, workers, has_spdk=slot.located.has_spdk)
-        slot.length = self.length = commit.block_len
-        self._pending[commit.block_id] = commit
+        await self._finished(slot, commit, workers, sync)
+        self.length = commit.block_len
         return True
 
     async def resume(self, length: int) -> bool:
@@ -282,18 +282,26 @@ class FileSlots:
             if isinstance(result, BaseException):
                 failure = failure or result
                 continue
-            slot = self._slots[index]
-            block = msgspec.structs.replace(
-                slot.located.block, len=result.block_len, alloc_opts=None
-            )
-            slot.located = LocatedBlock(block, writer.workers, has_spdk=slot.located.has_spdk)
-            slot.length = result.block_len
-            self._pending[result.block_id] = result
+            await self._finished(self._slots[index], result, writer.workers, sync)
             await self._published.forget(index)
         if failure is not None:
             if isinstance(failure, CurvineError):
                 self.failure = failure
             raise failure
+
+    async def _finished(
+        self, slot: Slot, commit: CommitBlock, workers: tuple[WorkerAddress, ...], sync: bool
+    ) -> None:
+        """Workers have published the slot's block; those that were lost are replaced."""
+        if len(workers) < len(slot.located.locs):
+            commit, workers = await replace_lost(
+                self._streams, self._ns, slot.located, commit, workers,
+                capacity=self.size, sync=sync,
+            )  # fmt: skip
+        block = msgspec.structs.replace(slot.located.block, len=commit.block_len, alloc_opts=None)
+        slot.located = LocatedBlock(block, workers, has_spdk=slot.located.has_spdk)
+        slot.length = commit.block_len
+        self._pending[commit.block_id] = commit
 
     async def complete(
         self, *, only_flush: bool, sync: bool, set_attr: SetAttr | None = None
@@ -328,8 +336,11 @@ class FileSlots:
             await self.publish(sync=False)
         await self._published.close()
         file = await self._ns.resize(self._path, AllocOpts(truncate=True, len=length))
-        await apply_allocations(self._streams, file)
+        cut = await apply_allocations(self._streams, file)
         self._adopt(file)
+        if cut:  # some replicas are away: they must not count any more
+            self._pending.update((commit.block_id, commit) for commit in cut)
+            await self.complete(only_flush=True, sync=False)
         if self.length != length:
             raise IoFailed(f"{self._path} has {self.length} bytes after a resize to {length}")
 
@@ -357,12 +368,14 @@ def _as_known(slot: Slot) -> LocatedBlock:
     )  # fmt: skip
 
 
-async def apply_allocations(streams: Streams, file: FileBlocks) -> None:
+async def apply_allocations(streams: Streams, file: FileBlocks) -> list[CommitBlock]:
     """Resize the stored blocks that the master's answer to ResizeFile marks.
 
-    Open with the mark, then Complete with the block's length; every replica has to follow, or it
-    would show old bytes once the file grows again.
+    Open with the mark, then Complete with the block's length. Every replica has to follow, or it
+    would show old bytes once the file grows again. Commits are returned where one did not: a master
+    of ours drops it when it is told.
     """
+    short: list[CommitBlock] = []
     for located in file.blocks:
         block = located.block
         if block.alloc_opts is None or not located.locs:
@@ -370,8 +383,11 @@ async def apply_allocations(streams: Streams, file: FileBlocks) -> None:
         writer = await BlockWriter.open_patiently(
             streams, located, offset=0, capacity=file.status.block_size
         )
-        if len(writer.workers) != len(located.locs):
+        if len(writer.workers) != len(located.locs) and not streams.forgets_stale:
             await writer.abort()
             raise IoFailed(f"{file.status.path}: not every replica of block {block.id} is there")
         writer.length = block.alloc_opts.len
-        await writer.finish()
+        commit = await writer.finish()
+        if len(commit.locations) != len(located.locs):
+            short.append(commit)
+    return short

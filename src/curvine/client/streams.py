@@ -12,17 +12,21 @@ from collections import Counter
 from collections.abc import Sequence
 
 from curvine.client.health import WorkerHealth
+from curvine.client.hedging import Hedger
 from curvine.client.stats import ClientStats
 from curvine.clock import Clock
 from curvine.config.schema import ClientConf
 from curvine.errors import ConnectionLost, CurvineError, TimedOut
 from curvine.model.worker import ComponentInfo, WorkerAddress
+from curvine.rpc.dialing import within
 from curvine.rpc.pool import BlockPool
 from curvine.rpc.stream import BlockStream
 from curvine.wire.codes import RpcCode
 from curvine.wire.frame import Buffer, Frame
 
 _ASK_AGAIN = 5.0
+_HURRY = 0.5
+_STRAGGLER = 15.0  # above what a disk under pressure takes
 _PATIENCE = 20.0  # a worker that is restarted serves again within this time (s)
 
 
@@ -54,6 +58,8 @@ class Streams:
         self._not_local: dict[int, float] = {}  # worker id -> when its socket did not answer
         self._local: set[int] = set()
         self.writing: Counter[int] = Counter()  # inode id -> writers of this client
+        self.hedger = Hedger()
+        self.forgets_stale = False  # the master drops replicas that a commit does not name
         self.readers_ahead = 0  # files that are being read ahead of their readers
         self.stats = ClientStats()
 
@@ -67,16 +73,23 @@ class Streams:
         return self.conf.short_circuit and own == worker.hostname and own != "localhost"
 
     async def open_local(
-        self, worker: WorkerAddress, code: RpcCode, header: bytes
+        self, worker: WorkerAddress, code: RpcCode, header: bytes, *, hurried: bool = False
     ) -> tuple[BlockStream, Frame] | None:
         """Open a block through the worker's local socket; None when there is no such socket.
 
-        Errors of the worker itself are raised.
+        Errors of the worker itself are raised. ``hurried``: there are others that can be asked, so
+        one that hangs is not waited for until the time-out.
         """
         if not self.conf.short_circuit or not self._may_be_local(worker.worker_id):
             return None
+        if hurried and self.health.is_slow(worker):
+            return None
+        opening = self._open(local_socket_name(self._cluster_id, worker), code, header)
         try:
-            opened = await self._open(local_socket_name(self._cluster_id, worker), code, header)
+            opened = await (within(opening, _HURRY) if hurried else opening)
+        except TimeoutError:
+            self.health.slow(worker)
+            return None
         except ConnectionLost:
             self._is_not_local(worker)
             return None
@@ -152,6 +165,11 @@ class Streams:
     def patience(self) -> float:
         """How long to wait (s) for a worker that alone has what was written."""
         return min(self.conf.rpc_retry_max_duration_ms / 1000, _PATIENCE)
+
+    @property
+    def straggler_patience(self) -> float:
+        """How long (s) a replica may take longer than another one for a write."""
+        return min(self.conf.data_timeout_ms / 1000, _STRAGGLER)
 
     def now(self) -> float:
         """Monotonic time (s)."""

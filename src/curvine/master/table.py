@@ -98,6 +98,8 @@ ROWS: tuple[Row | StreamRow, ...] = (
         worker_pb2.BlockReportListResponse, workers.block_report),
     Row(RpcCode.REPORT_BLOCK_REPLICATION_RESULT, replication_pb2.ReportBlockReplicationRequest,
         replication_pb2.ReportBlockReplicationResponse, workers.replication_result),
+    Row(RpcCode.REQUEST_REPLACEMENT_WORKER, master_pb2.RequestReplacementWorkerRequest,
+        master_pb2.RequestReplacementWorkerResponse, blocks.replacement_worker),
     Row(RpcCode.REPORT_UNDER_REPLICATED_BLOCKS, master_pb2.ReportUnderReplicatedBlocksRequest,
         master_pb2.ReportUnderReplicatedBlocksResponse, workers.under_replicated),
     Row(RpcCode.METRICS_REPORT, master_pb2.MetricsReportRequest, master_pb2.MetricsReportResponse,

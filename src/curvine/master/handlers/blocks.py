@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
+from curvine.errors import Common
 from curvine.master.handlers.files import item_id
 from curvine.master.placement import NoWorker
 from curvine.master.services import Services
@@ -86,6 +87,22 @@ def _assign_worker(master: Services, request: master_pb2.AssignWorkerRequest, re
     )
     out = master_pb2.AssignWorkerResponse()
     master.locator.fill_target(out.block, block)
+    return out.SerializeToString()
+
+
+def replacement_worker(
+    master: Services, request: master_pb2.RequestReplacementWorkerRequest, _req_id: int
+) -> bytes:
+    """Code 44, which real masters do not answer: a worker in place of one that was lost. Nothing is
+    recorded; the commit that names the worker counts."""
+    facts = master.namespace.block_facts(request.block_id)
+    if facts is None:
+        raise Common(f"No file has block {request.block_id}")
+    (worker_id, *_) = master.placement.choose(
+        facts.len, 1, "", (*request.exclude_workers, *facts.holders), facts.storage_type
+    )
+    out = master_pb2.RequestReplacementWorkerResponse()
+    out.worker.CopyFrom(master.workers.addresses[worker_id])
     return out.SerializeToString()
 
 
