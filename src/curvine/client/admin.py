@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from curvine.client.namespace import MasterCaller
+from curvine.client.master_calls import MasterCaller
 from curvine.model.job import JobState, JobStatus, JobType, LoadCommand, TaskProgress
 from curvine.model.mount import MountInfo, MountOptions
 from curvine.model.worker import ComponentInfo, FilesystemInfo

@@ -9,16 +9,13 @@ of a file (client.locations) answers ``status`` and ``block_locations`` without 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
 
-from google.protobuf.message import Message
-
-from curvine.client.locations import LocationCache
+from curvine.client.master_calls import MasterCalls
 from curvine.model.block import AllocOpts, CommitBlock, ExtendedBlock, FileBlocks, LocatedBlock
 from curvine.model.inode import CreateOpts, FileStatus, FreeResult, MkdirOpts, SetAttr
 from curvine.model.lock import FileLock
-from curvine.model.worker import ClientAddress, WorkerAddress
+from curvine.model.worker import WorkerAddress
 from curvine.wire.codes import RpcCode
 from curvine.wire.convert import (
     fill_alloc,
@@ -36,33 +33,12 @@ from curvine.wire.convert import (
     read_lock,
     read_status,
 )
-from curvine.wire.frame import Frame
 from curvine.wire.pb import common_pb2
 from curvine.wire.pb import master_pb2 as pb
 
-M = TypeVar("M", bound=Message)
 
-
-class MasterCaller(Protocol):
-    """What the calls need from below: the connector that finds the active master."""
-
-    async def call(self, code: int, header: bytes, *, req_id: int) -> Frame: ...
-
-
-class Namespace:
+class Namespace(MasterCalls):
     """The file and directory calls of one client."""
-
-    def __init__(
-        self,
-        master: MasterCaller,
-        client: ClientAddress,
-        new_req_id: Callable[[], int],
-        known: LocationCache | None = None,
-    ) -> None:
-        self._master = master
-        self._client = client
-        self._new_req_id = new_req_id
-        self._known = known
 
     # --- reads ----------------------------------------------------------------------------------
 
@@ -338,22 +314,3 @@ class Namespace:
             RpcCode.REQUEST_REPLACEMENT_WORKER, request, pb.RequestReplacementWorkerResponse
         )
         return read_address(answer.worker)
-
-    async def _call(
-        self,
-        code: RpcCode,
-        request: Message,
-        reply: type[M],
-        req_id: int | None = None,
-        changed: Sequence[str] = (),
-    ) -> M:
-        header = request.SerializeToString()
-        try:
-            frame = await self._master.call(
-                code, header, req_id=self._new_req_id() if req_id is None else req_id
-            )
-        finally:
-            if self._known is not None:
-                for path in changed:
-                    self._known.forget(path)
-        return reply.FromString(frame.header)

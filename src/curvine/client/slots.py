@@ -29,29 +29,18 @@ from curvine.client.local_file import Buffer, Data
 from curvine.client.namespace import Namespace
 from curvine.client.readback import ReadBack
 from curvine.client.replacement import replace_lost
+from curvine.client.slot import Slot, as_known, assign, open_writer
 from curvine.client.streams import Streams
 from curvine.errors import (
     AbnormalData,
-    ConnectionLost,
     CurvineError,
     IoFailed,
-    NoAvailableWorker,
 )
-from curvine.model.block import AllocOpts, CommitBlock, ExtendedBlock, FileBlocks, LocatedBlock
+from curvine.model.block import AllocOpts, CommitBlock, FileBlocks, LocatedBlock
 from curvine.model.inode import FileStatus, SetAttr
 from curvine.model.worker import WorkerAddress
 
 _MAX_PENDING = 64  # commits carried along before a CompleteFile confirms them
-_PAUSE = 0.1  # s before a worker that went away is asked again
-_REPLACEMENTS = 2  # attempts to get other workers for a block that none took
-
-
-class Slot(msgspec.Struct):
-    """A block's place in the file. ``reported``: the master knows the block with this length."""
-
-    located: LocatedBlock
-    length: int
-    reported: bool
 
 
 class FileSlots:
@@ -105,11 +94,15 @@ class FileSlots:
         slot = self._slots[index]
         await self._published.forget(index)
         if not slot.located.locs:
-            slot.located = await self._assign(slot.located.block)
-        writer = self._open[index] = await self._open_writer(slot, inner)
+            slot.located = await assign(self._ns, self._path, slot.located.block)
+        writer = self._open[index] = await open_writer(
+            self._streams, self._ns, self._path, slot, inner, self.size
+        )
         if slot.located.block.alloc_opts is not None:
             await self.publish(sync=False)
-            writer = self._open[index] = await self._open_writer(self._slots[index], inner)
+            writer = self._open[index] = await open_writer(
+                self._streams, self._ns, self._path, self._slots[index], inner, self.size
+            )
         return writer
 
     async def put(self, data: Buffer, sync: bool) -> bool:
@@ -143,12 +136,12 @@ class FileSlots:
             if slot.located.block.alloc_opts is not None:
                 continue  # a hole, or a resize that was not carried out: see the module
             if not slot.located.locs:  # never committed: the workers that it was given once
-                slot.located = await self._assign(slot.located.block)
+                slot.located = await assign(self._ns, self._path, slot.located.block)
             end = max(min(length - index * self.size, self.size), slot.length)
             await self._make_room()
             await self._published.forget(index)
             self._open[index] = await BlockWriter.open_patiently(
-                self._streams, _as_known(slot), offset=end, capacity=self.size, resume=True
+                self._streams, as_known(slot), offset=end, capacity=self.size, resume=True
             )
             self.length = max(self.length, index * self.size + end)
             found = True
@@ -200,41 +193,6 @@ class FileSlots:
         if len(self._open) >= self._handles:
             await self.finish([next(iter(self._open))], sync=False)
 
-    async def _open_writer(self, slot: Slot, inner: int) -> BlockWriter:
-        """Open the slot's block; a block without data moves to other workers if none takes it,
-        one with data waits a while for a worker that went away."""
-        located = _as_known(slot)
-        if slot.length and located.block.alloc_opts is None:
-            return await BlockWriter.open_patiently(
-                self._streams, located, offset=inner, capacity=self.size
-            )
-        exclude: list[int] = []
-        deadline = self._streams.now() + self._streams.patience
-        while True:
-            located = _as_known(slot)
-            try:
-                return await BlockWriter.open(
-                    self._streams, located, offset=inner, capacity=self.size
-                )
-            except CurvineError as error:
-                lost = isinstance(error, ConnectionLost) and self._streams.now() < deadline
-                exclude += [worker.worker_id for worker in located.locs]
-                if len(exclude) > _REPLACEMENTS * max(1, len(located.locs)) and not lost:
-                    raise
-            try:
-                slot.located = await self._assign(slot.located.block, exclude)
-            except CurvineError:
-                if not lost:
-                    raise
-                exclude.clear()  # there is no other worker
-                await asyncio.sleep(_PAUSE)
-
-    async def _assign(self, block: ExtendedBlock, exclude: Sequence[int] = ()) -> LocatedBlock:
-        answer = await self._ns.assign_worker(self._path, block, exclude=exclude)
-        if not answer.locs:
-            raise NoAvailableWorker(f"{self._path}: no worker for block {block.id}")
-        return LocatedBlock(block, answer.locs, has_spdk=answer.has_spdk)
-
     async def _add_block(self) -> None:
         """Get a block for a new last slot. The slots before are full, and finished first."""
         last = len(self._slots) - 1
@@ -261,7 +219,7 @@ class FileSlots:
             inode_id=self._inode_id,
             commits=list(self._pending.values()),
             file_len=sum(slot.length for slot in self._slots),
-            last_block=_as_known(self._slots[-1]).block if self._slots else None,
+            last_block=as_known(self._slots[-1]).block if self._slots else None,
             exclude=exclude,
         )
 
@@ -354,18 +312,7 @@ class FileSlots:
             if data is not None:
                 return data
             await self.finish([index], sync=False)  # workers serve published blocks only
-        return await self._published.read(index, _as_known(self._slots[index]), inner, size)
-
-
-def _as_known(slot: Slot) -> LocatedBlock:
-    """The slot's block with the length that its workers have published."""
-    block = slot.located.block
-    if block.len == slot.length:
-        return slot.located
-    return LocatedBlock(
-        msgspec.structs.replace(block, len=slot.length), slot.located.locs,
-        has_spdk=slot.located.has_spdk,
-    )  # fmt: skip
+        return await self._published.read(index, as_known(self._slots[index]), inner, size)
 
 
 async def apply_allocations(streams: Streams, file: FileBlocks) -> list[CommitBlock]:

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One slot of a file that is being written, and finding workers that take its block."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from curvine.client.block_writer import BlockWriter
+from curvine.client.namespace import Namespace
+from curvine.client.streams import Streams
+from curvine.errors import ConnectionLost, CurvineError, NoAvailableWorker
+from curvine.model.block import ExtendedBlock, LocatedBlock
+
+_PAUSE = 0.1  # s before a worker that went away is asked again
+_REPLACEMENTS = 2  # attempts to get other workers for a block that none took
+
+
+class Slot(msgspec.Struct):
+    """A block's place in the file. ``reported``: the master knows the block with this length."""
+
+    located: LocatedBlock
+    length: int
+    reported: bool
+
+
+async def open_writer(
+    streams: Streams, ns: Namespace, path: str, slot: Slot, inner: int, capacity: int
+) -> BlockWriter:
+    """Open the slot's block; a block without data moves to other workers if none takes it,
+    one with data waits a while for a worker that went away."""
+    located = as_known(slot)
+    if slot.length and located.block.alloc_opts is None:
+        return await BlockWriter.open_patiently(streams, located, offset=inner, capacity=capacity)
+    exclude: list[int] = []
+    deadline = streams.now() + streams.patience
+    while True:
+        located = as_known(slot)
+        try:
+            return await BlockWriter.open(streams, located, offset=inner, capacity=capacity)
+        except CurvineError as error:
+            lost = isinstance(error, ConnectionLost) and streams.now() < deadline
+            exclude += [worker.worker_id for worker in located.locs]
+            if len(exclude) > _REPLACEMENTS * max(1, len(located.locs)) and not lost:
+                raise
+        try:
+            slot.located = await assign(ns, path, slot.located.block, exclude)
+        except CurvineError:
+            if not lost:
+                raise
+            exclude.clear()  # there is no other worker
+            await asyncio.sleep(_PAUSE)
+
+
+async def assign(
+    ns: Namespace, path: str, block: ExtendedBlock, exclude: Sequence[int] = ()
+) -> LocatedBlock:
+    """Workers for a block that has none, or only some in ``exclude``."""
+    answer = await ns.assign_worker(path, block, exclude=exclude)
+    if not answer.locs:
+        raise NoAvailableWorker(f"{path}: no worker for block {block.id}")
+    return LocatedBlock(block, answer.locs, has_spdk=answer.has_spdk)
+
+
+def as_known(slot: Slot) -> LocatedBlock:
+    """The slot's block with the length that its workers have published."""
+    block = slot.located.block
+    if block.len == slot.length:
+        return slot.located
+    return LocatedBlock(
+        msgspec.structs.replace(block, len=slot.length), slot.located.locs,
+        has_spdk=slot.located.has_spdk,
+    )  # fmt: skip
