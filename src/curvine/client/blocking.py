@@ -21,6 +21,7 @@ import uvloop
 from curvine.client.cluster import ClusterClient
 from curvine.client.files import ReadableFile, WritableFile
 from curvine.client.local_file import Buffer
+from curvine.client.stats import ClientStats
 from curvine.client.unified import UnifiedFileSystem
 from curvine.config.schema import ClusterConf
 from curvine.errors import IoFailed
@@ -220,6 +221,10 @@ class BlockingFileSystem:
         """Make a file of ``data``; options as UnifiedFileSystem.create has them."""
         self._run(lambda fs: fs.write_file(path, data, **options))
 
+    def client_stats(self) -> ClientStats:
+        """What this client has counted so far; connects if it has not."""
+        return self._run(_stats)
+
     def mkdir(self, path: str, **options: Any) -> FileStatus:
         """Make a directory; options as UnifiedFileSystem.mkdir has them."""
         return self._run(lambda fs: fs.mkdir(path, **options))
@@ -324,6 +329,10 @@ async def _open(conf: ClusterConf, component: str) -> UnifiedFileSystem:
     cluster = ClusterClient(conf, component=component)
     await cluster.__aenter__()
     return UnifiedFileSystem(cluster)
+
+
+async def _stats(fs: UnifiedFileSystem) -> ClientStats:
+    return fs.cluster.streams.stats
 
 
 async def _close(fs: UnifiedFileSystem) -> None:
