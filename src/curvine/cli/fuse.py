@@ -28,7 +28,7 @@ def list_mounts(output: str) -> None:
     rows = [
         (entry.point, entry.source, entry.device, "dead" if mount.is_dead(entry.point) else "live")
         for entry in mount.mount_table()
-        if entry.is_fuse and entry.source.startswith(SOURCE)
+        if entry.is_curvine
     ]
     if output == "json":
         keys = ("path", "source", "device", "state")
@@ -70,6 +70,3 @@ def abort(path: str) -> None:
     except Failed as error:
         raise CurvineError(str(error)) from error
     click.echo(f"aborted {path}")
-
-
-SOURCE = "curvinefs"  # how our mounts begin in the second column of /proc/mounts

@@ -30,7 +30,7 @@ def abort_connection(target: str) -> bool:
     entry = mount.topmost(point)
     if entry is None:
         return False
-    if not (entry.is_fuse and entry.source.startswith("curvinefs")):
+    if not (entry.is_curvine):
         raise Failed(f"{point} is a {entry.fstype} mount of {entry.source}, not of Curvine")
     major, minor = (int(part) for part in entry.device.split(":"))
     number = major << 20 | minor  # the kernel's own form of a device number

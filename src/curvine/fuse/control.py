@@ -65,7 +65,7 @@ def mount_at(target: str) -> mount.MountEntry:
     entry = mount.topmost(point)
     if entry is None:
         raise NotFound(f"nothing is mounted at {target}; `cv fuse list` tells what is")
-    if not (entry.is_fuse and entry.source.startswith("curvinefs")):
+    if not entry.is_curvine:
         raise Failed(f"{point} is a {entry.fstype} mount of {entry.source}, not of Curvine")
     return entry
 

@@ -24,6 +24,7 @@ class MountPlan(NamedTuple):
     """The mount to make; descriptions of fields stand in ``fuse.mount``."""
 
     target: str
+    fstype: str = "curvinefs"  # without "fuse."
     source: str = "curvinefs"
     flags: int = 0  # MS_...
     data: tuple[str, ...] = ()  # further options of the file system, e.g. allow_other

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from curvine.errors import ConfigError
+from curvine.fuse import fusermount
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_SYNCHRONOUS = 1, 2, 4, 8, 16
 MS_DIRSYNC, MS_NOATIME, MS_NODIRATIME, MS_BIND = 128, 1024, 2048, 4096
@@ -56,11 +57,12 @@ _REFUSED = {
 
 
 class Options(NamedTuple):
-    """Mount options, sorted by who reads them."""
+    """Mount options, sorted by who reads them. ``fsname``: the source to show, "" = the usual."""
 
     flags: int
     data: tuple[str, ...]
     nonempty: bool
+    fsname: str = ""
 
 
 def parse_options(words: Iterable[str], *, read_only: bool, check_permission: bool) -> Options:
@@ -68,6 +70,7 @@ def parse_options(words: Iterable[str], *, read_only: bool, check_permission: bo
     flags = MS_NOSUID | MS_NODEV | (MS_RDONLY if read_only else 0)
     data = {"allow_other"} | ({"default_permissions"} if check_permission else set())
     nonempty = False
+    fsname = ""
     for word in (part.strip() for option in words for part in option.split(",")):
         if word in _FLAG_OPTIONS:
             flag, on = _FLAG_OPTIONS[word]
@@ -76,6 +79,8 @@ def parse_options(words: Iterable[str], *, read_only: bool, check_permission: bo
             data.add(word)
         elif word == "nonempty":
             nonempty = True
+        elif word.startswith("fsname="):
+            fsname = word.removeprefix("fsname=")
         elif word.split("=")[0] in _REFUSED:
             reason = _REFUSED[word.split("=")[0]]
             raise ConfigError(f"mount option {word} is not accepted: {reason}")
@@ -83,7 +88,7 @@ def parse_options(words: Iterable[str], *, read_only: bool, check_permission: bo
             raise ConfigError(f"mount option {word} is not known")
     if read_only:
         flags |= MS_RDONLY
-    return Options(flags, tuple(sorted(data)), nonempty)
+    return Options(flags, tuple(sorted(data)), nonempty, fsname)
 
 
 # --- what is mounted ------------------------------------------------------------------------------
@@ -102,6 +107,11 @@ class MountEntry(NamedTuple):
     @property
     def is_fuse(self) -> bool:
         return self.fstype == "fuse" or self.fstype.startswith("fuse.")
+
+    @property
+    def is_curvine(self) -> bool:
+        """Whether it is a mount of Curvine, ours or another."""
+        return self.fstype.startswith("fuse.curvinefs")
 
 
 def _unescape(text: str) -> str:
@@ -206,9 +216,10 @@ def _umount(point: str, flags: int) -> None:
 
 
 def mount_fuse(
-    point: str, device_fd: int, *, source: str, flags: int, data: Sequence[str]
+    point: str, device_fd: int, *, fstype: str, source: str, flags: int, data: Sequence[str]
 ) -> MountEntry:
-    """Mount an open /dev/fuse at a directory; the entry that it made."""
+    """Mount an open /dev/fuse at a directory; the entry that it made. ``fstype`` comes without
+    "fuse."."""
     words = [
         f"fd={device_fd}",
         "rootmode=40000",
@@ -216,9 +227,14 @@ def mount_fuse(
         f"group_id={os.getegid()}",
         *data,
     ]
-    _mount(source, point, f"fuse.{source}", flags, ",".join(words))
+    _mount(source, point, f"fuse.{fstype}", flags, ",".join(words))
+    return made_at(point, fstype)
+
+
+def made_at(point: str, fstype: str) -> MountEntry:
+    """The mount of this type that was just made."""
     entry = topmost(point)
-    if entry is None or entry.source != source:
+    if entry is None or entry.fstype != f"fuse.{fstype}":
         raise OSError(errno.ENOENT, "the mount that was made is not in mountinfo", point)
     return entry
 
@@ -243,6 +259,8 @@ def detach_dead(point: str, attempts: int = 10) -> int:
 def unmount_point(point: str, *, lazy: bool, timeout: float) -> int:
     """Unmount what is seen at ``point``, in a child; 0 or the errno."""
     code = in_child(lambda: _umount(point, _MNT_DETACH if lazy else 0), timeout)
+    if code == errno.EPERM and os.geteuid() and fusermount.unmount(point, lazy=lazy):
+        return 0
     return errno.ETIMEDOUT if code is None else code
 
 

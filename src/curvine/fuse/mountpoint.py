@@ -63,7 +63,7 @@ def release(target: str, *, lazy: bool = False, timeout: float = 10.0) -> bool:
     entry = mount.topmost(point)
     if entry is None:
         return False
-    ours = entry.is_fuse and entry.source.startswith("curvinefs")
+    ours = entry.is_curvine
     if not ours and not (entry.is_fuse and mount.is_dead(point)):
         raise Failed(f"{point} is a {entry.fstype} mount of {entry.source}, not of Curvine")
     code = mount.unmount_point(point, lazy=lazy, timeout=timeout)

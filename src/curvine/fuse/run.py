@@ -73,7 +73,8 @@ def make_plan(
         number = 1
     mount = MountPlan(
         target=fuse.mnt_path,
-        source=source,
+        fstype=source,
+        source=options.fsname or source,
         flags=options.flags,
         data=options.data,
         number=number,

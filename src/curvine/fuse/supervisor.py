@@ -26,11 +26,11 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from curvine.fuse import device, mount, noderecords
+from curvine.fuse import device, fusermount, mount, noderecords
 from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import negotiation
 from curvine.fuse.abi.replies import error as error_reply
-from curvine.fuse.launch import Launch, Plan, receive, send, take_plan
+from curvine.fuse.launch import Launch, MountPlan, Plan, receive, send, take_plan
 from curvine.fuse.mountpoint import Failed, prepare_target, say
 from curvine.fuse.serverprocess import ServerProcess, reap
 
@@ -48,6 +48,7 @@ class Supervisor:
         self.plan = plan
         self.points: list[str] = []
         self.devices: list[int] = []
+        self.first = -1  # of a mount by fusermount3: its own descriptor, held for its life
         self.table = -1
         self.entry: mount.MountEntry | None = None
         self.agreed: negotiation.Negotiated | None = None
@@ -254,16 +255,12 @@ class Supervisor:
         plan = self.plan.mount
         wanted = negotiation.Wanted(**message["wanted"])
         self.points = prepare_target(plan)  # again: the master may have let us wait for long
+        data = (*plan.data, f"max_read={wanted.max_write}")
         try:
-            self.entry = mount.mount_fuse(
-                self.points[0],
-                self.devices[0],
-                source=plan.source,
-                flags=plan.flags,
-                data=(*plan.data, f"max_read={wanted.max_write}"),
-            )
+            self.entry = self._mount_at(self.points[0], plan, data)
         except OSError as error:
-            raise Failed(f"cannot mount at {self.points[0]}: {error.strerror}") from None
+            why = error.strerror or error
+            raise Failed(f"cannot mount at {self.points[0]}: {why}") from None
         self.agreed = self._answer_init(wanted)
         noderecords.store_negotiated(self.table, self.agreed)
         for clone in self.devices[1:]:
@@ -273,6 +270,25 @@ class Supervisor:
             say("WARNING: read-ahead stays at the kernel's default: /sys/class/bdi is not writable")
         for point in self.points[1:]:
             mount.bind(self.points[0], point, plan.flags)
+
+    def _mount_at(self, point: str, plan: MountPlan, data: Sequence[str]) -> mount.MountEntry:
+        """Mount with our own rights, else by fusermount3: then our descriptors, which the server
+        has already, become clones of the one that it sends."""
+        try:
+            return mount.mount_fuse(
+                point, self.devices[0],
+                fstype=plan.fstype, source=plan.source, flags=plan.flags, data=data,
+            )  # fmt: skip
+        except PermissionError:
+            if not os.geteuid():
+                raise
+        read_only = bool(plan.flags & mount.MS_RDONLY)
+        made = fusermount.mount(
+            point, fstype=plan.fstype, source=plan.source, read_only=read_only, data=data
+        )
+        device.clone_into(self.devices[0], made)
+        self.first = made
+        return mount.made_at(point, plan.fstype)
 
     def _answer_init(self, wanted: negotiation.Wanted) -> negotiation.Negotiated:
         poll = select.poll()
