@@ -5,10 +5,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LINTED := src tests benchmarks demo distribution curvine-docker
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration fuse fuzz format lint types imports proto lock bench clean
+.PHONY: all help demo test check unit integration fuse fuzz format lint types imports proto lock bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,6 +22,12 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml scripts/bootstrap.sh
 	@scripts/bootstrap.sh requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
+# Pythons that build/dist runs on. The wheels of each are about 60 MB to fetch, once.
+PYTHONS ?= 3.11 3.12 3.13 3.14
+
+all: $(VENV)/.runtime ## build/dist: programs that run anywhere, without this checkout (PYTHONS="3.11 3.12 ...")
+	@$(BIN)/python distribution/build.py --pythons $(PYTHONS)
+
 demo: $(VENV)/.runtime ## Fluid's configuration in, a mounted and cached dataset out (KEEP=1 leaves it running)
 	@$(BIN)/python demo/demo.py $(if $(KEEP),--keep)
 
@@ -29,10 +36,10 @@ test: check integration ## Everything that CI runs
 check: $(VENV)/.dev format lint types imports proto-check unit ## Fast checks, under a minute
 
 format: $(VENV)/.dev
-	$(BIN)/ruff format --check --quiet src tests benchmarks demo
+	$(BIN)/ruff format --check --quiet $(LINTED)
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check --quiet src tests benchmarks demo
+	$(BIN)/ruff check --quiet $(LINTED)
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
@@ -66,8 +73,8 @@ docs: $(VENV)/.dev ## Rewrite the pages in docs/ that are generated from the cod
 	$(BIN)/python -m curvine.telemetry.metrics_page > docs/metrics.md
 
 fix: $(VENV)/.dev ## Format and fix what can be fixed
-	$(BIN)/ruff check --fix --quiet src tests benchmarks demo || true
-	$(BIN)/ruff format --quiet src tests benchmarks demo
+	$(BIN)/ruff check --fix --quiet $(LINTED) || true
+	$(BIN)/ruff format --quiet $(LINTED)
 
 bench: $(VENV)/.dev ## Benchmarks beside a reference in the same run; JSON in build/bench
 	$(BIN)/python benchmarks/run.py
@@ -75,6 +82,7 @@ bench: $(VENV)/.dev ## Benchmarks beside a reference in the same run; JSON in bu
 lock: ## Refresh requirements.lock and requirements-dev.lock
 	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
 	build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --extra build pyproject.toml -o requirements.lock
+	build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -c requirements.lock -o requirements-dist.lock
 	build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --extra build --group dev pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove what was built, not what was fetched
