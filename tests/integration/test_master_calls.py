@@ -26,9 +26,14 @@ from master_wire import WireClient, add_block_request, create_request, new_id, o
 MIB = 1 << 20
 BLOCK = 4 * MIB
 
-# What the real master handles (specification section 3), and our two codes.
+# What the real master handles (specification section 3), and ours.
 HANDLED = {2, 3, 4, 5, 7, 8, *range(9, 22), *range(23, 32), 33, 34, 35, 36, 37, 38, 40, 41, 43, 60}
-OURS = {RpcCode.WATCH, RpcCode.SYNC_METADATA, RpcCode.REPORT_UNDER_REPLICATED_BLOCKS}
+OURS = {
+    RpcCode.WATCH,
+    RpcCode.SYNC_METADATA,
+    RpcCode.CONTENT_SUMMARY,
+    RpcCode.REPORT_UNDER_REPLICATED_BLOCKS,
+}
 
 
 @pytest.fixture(scope="module")
@@ -528,3 +533,24 @@ def test_complete_with_sync(client: WireClient, base: str, worker: int) -> None:
     block = client.add_block(f"{base}/f").block.id
     client.complete(f"{base}/f", 4, {block: (4, worker)}, sync=True)
     assert client.status(f"{base}/f").is_complete
+
+
+def test_content_summary(client: WireClient, base: str, worker: int) -> None:
+    """Sums of a subtree, right away and after changes; kind 8 for what is not there."""
+    write(client, f"{base}/a", worker, [BLOCK, 10])
+    client.mkdir(f"{base}/d")
+    client.create(f"{base}/d/empty")
+
+    def ask(path: str) -> ext_pb2.ContentSummaryResponse:
+        request = ext_pb2.ContentSummaryRequest(path=path)
+        return client.call(RpcCode.CONTENT_SUMMARY, request, ext_pb2.ContentSummaryResponse)
+
+    size = BLOCK + 10
+    assert ask(base) == ext_pb2.ContentSummaryResponse(
+        files=2, directories=2, bytes=size, cached_bytes=size, space_bytes=size, complete=True
+    )
+    write(client, f"{base}/d/b", worker, [7])
+    assert ask(base).bytes == size + 7
+    assert (ask(f"{base}/a").files, ask(f"{base}/a").directories) == (1, 0)
+    with pytest.raises(errors.NotFound):
+        ask(f"{base}/nowhere")

@@ -24,6 +24,7 @@ from curvine.master.placement import Placement
 from curvine.master.replication import Replication
 from curvine.master.reports import FullReports
 from curvine.master.services import Services
+from curvine.master.summing import Summing
 from curvine.master.table import ROWS
 from curvine.master.watch import WatchHub
 from curvine.master.worker_calls import WorkerCalls
@@ -86,6 +87,7 @@ class MasterServer:
             replication=replication,
             decommission=decommission,
             eviction=eviction,
+            summing=Summing(namespace),
             chores=Chores(
                 master, namespace, workers, reports, jobs, replication, decommission, eviction
             ),
@@ -134,6 +136,7 @@ class MasterServer:
         await self._rpc.close()
         self._probe.close()
         await self.services.chores.close()
+        await self.services.summing.close()
         await self.services.jobs.close()
         self._calls.close()
         self._stop_listening()

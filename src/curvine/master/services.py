@@ -19,6 +19,7 @@ from curvine.master.placement import Placement
 from curvine.master.replication import Replication
 from curvine.master.reports import FullReports
 from curvine.master.stat_replies import StatReplies
+from curvine.master.summing import Summing
 from curvine.master.watch import WatchHub
 from curvine.master.workers import WorkerMap
 from curvine.metadata.engine import Namespace
@@ -43,6 +44,7 @@ class Services:
     replication: Replication
     decommission: Decommission
     eviction: Eviction
+    summing: Summing
     chores: Chores
     address: str  # "host:port" that clients see
     is_active: bool = True  # whether this master may read and change the namespace

@@ -109,5 +109,7 @@ ROWS: tuple[Row | StreamRow, ...] = (
         info.sync_metadata),
     Row(RpcCode.MOUNT_SECRETS, ext_pb2.MountSecretsRequest, ext_pb2.MountSecretsResponse,
         mounts.mount_secrets),
+    Row(RpcCode.CONTENT_SUMMARY, ext_pb2.ContentSummaryRequest, ext_pb2.ContentSummaryResponse,
+        namespace.content_summary),
 )
 # fmt: on

@@ -270,8 +270,8 @@ _STANDINGS = {
 
 
 def block_count(storages: tuple[StorageInfo, ...]) -> int:
-    """Blocks on all storage directories of a worker."""
-    return sum(row.block_num for row in storages)
+    """Blocks of a worker: each of its directories repeats the total (data-plane spec, heartbeat)."""
+    return max((row.block_num for row in storages), default=0)
 
 
 def fills_lazily(info: WorkerInfo) -> bool:

@@ -32,6 +32,7 @@ from curvine.metadata.records import (
 from curvine.metadata.retry import RetryCache
 from curvine.metadata.rules.tree import TREE_TOP_MODE
 from curvine.metadata.store import Store, StoreOptions
+from curvine.metadata.tally import Tallies
 from curvine.metadata.values import Change, Limits
 from curvine.model.inode import ROOT_INODE_ID, FileType
 
@@ -98,6 +99,7 @@ class Core:
         self._listeners: list[Listener] = []
         self._ring: deque[Change] = deque(maxlen=self.limits.change_ring)
         self._ring_start = self.epoch  # changes up to this epoch are not in the ring
+        self._tallies = Tallies()
         self._reports: dict[int, set[int]] = {}  # worker id -> blocks it got since its report began
         self._log = LogSync(self._store.sync_log, sync_mode, sync_interval_ms / 1000)
 
@@ -181,8 +183,15 @@ class Core:
             row = self._retry.row(req_id, op, draft.subject, draft.now)
             if row is not None:
                 batch.rows.append(self._retry.stored(row, epoch))
+        sums: list[Callable[[], None]] = []
+        if self._tallies:
+            sums = self._tallies.changes(
+                self._view.inode, draft.inode, batch.inodes, draft.first_new
+            )
         apply(self._view, batch)
         self._log.committed()
+        for adjust in sums:
+            adjust()
         if row is not None:
             self._retry.remember(row, epoch)
         if self._reports:

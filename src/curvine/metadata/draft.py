@@ -57,7 +57,6 @@ class Draft:
 
     __slots__ = (
         "_blocks",
-        "_created",
         "_entries",
         "_inodes",
         "_rows",
@@ -65,6 +64,7 @@ class Draft:
         "dirs",
         "dirs_moved",
         "files",
+        "first_new",
         "mounts_changed",
         "next_inode",
         "now",
@@ -84,7 +84,7 @@ class Draft:
         self.subject = 0  # the inode that a replay of this request is about
         self.changes: list[tuple[ChangeKind, str, int, int, str]] = []
         self._inodes: dict[int, Inode | None] = {}
-        self._created = state.next_inode
+        self.first_new = state.next_inode  # ids from here on did not exist before
         self._entries: dict[bytes, int] = {}
         self._blocks: dict[int, Block | None] = {}
         self._rows: list[tuple[int, bytes, bytes | None]] = []
@@ -234,7 +234,7 @@ class Draft:
         for inode_id, inode in self._inodes.items():
             new = expiry_bucket(inode) if inode is not None and inode.ttl_ms else 0
             old = 0
-            if inode_id < self._created:
+            if inode_id < self.first_new:
                 before = self.view.inode(inode_id)
                 if before is not None and before.ttl_ms:
                     old = expiry_bucket(before)

@@ -2,14 +2,14 @@
 """The namespace engine: one class, composed from one module per family of operations.
 
 ``core`` (open, mutate, sync, changes) < ``reads`` < ``mutations`` < ``blocktable`` < ``upkeep``
-(facts for redundancy and eviction, notes) < ``tables`` (mounts, locks) < ``expiry`` < ``snapshot``.
-What the operations mean stands in ``rules``.
+(facts for redundancy and eviction, notes) < ``tables`` (mounts, locks) < ``expiry`` <
+``snapshot`` < ``summaries``. What the operations mean stands in ``rules``.
 """
 
 from __future__ import annotations
 
-from curvine.metadata.snapshot import Snapshots
+from curvine.metadata.summaries import Summaries
 
 
-class Namespace(Snapshots):
+class Namespace(Summaries):
     """The metadata of a cluster, in one directory, owned by one thread of one process."""

@@ -177,6 +177,22 @@ class FreeResult(msgspec.Struct, frozen=True, gc=False):
     bytes: int = 0
 
 
+class ContentSummary(msgspec.Struct, frozen=True, gc=False):
+    """What a path amounts to with everything below it; a directory counts itself.
+
+    ``bytes`` are the lengths of files, ``cached_bytes`` of these what lies in blocks of the
+    cluster, ``space_bytes`` the same for all replicas that the files ask for. A file with several
+    names counts once. ``is_complete`` False: counted so far, there is more.
+    """
+
+    files: int = 0
+    directories: int = 0
+    bytes: int = 0
+    cached_bytes: int = 0
+    space_bytes: int = 0
+    is_complete: bool = True
+
+
 def valid_copy(status: FileStatus, now_ms: int) -> bool:
     """Whether the cached copy may stand for the under-storage object (5.11, data plane 5.3)."""
     policy = status.storage_policy

@@ -81,6 +81,7 @@ class RpcCode(IntEnum):
     AUTH_HELLO = 102
     AUTH_PROOF = 103
     MOUNT_SECRETS = 104
+    CONTENT_SUMMARY = 105
 
 
 class RequestStatus(IntEnum):
@@ -118,6 +119,7 @@ CAP_SYNC = "curvine-py.sync.1"
 CAP_LOCAL_FD = "curvine-py.local-fd.1"
 CAP_LARGE_BLOCKS = "curvine-py.large-blocks.1"
 CAP_REFERENCES = "curvine-py.references.1"
+CAP_SUMMARY = "curvine-py.summary.1"  # answers ContentSummary
 CAP_COPY = "curvine-py.copy.1"  # a report of a copy (43) carries the attempt of its request (42)
 
 

@@ -19,6 +19,7 @@ from curvine.model.block import (
     LocatedBlock,
 )
 from curvine.model.inode import (
+    ContentSummary,
     CreateOpts,
     FileStatus,
     FileType,
@@ -32,7 +33,7 @@ from curvine.model.inode import (
 )
 from curvine.model.lock import FileLock, LockFlavor, LockType
 from curvine.model.worker import ClientAddress, ComponentInfo, WorkerAddress
-from curvine.wire.pb import common_pb2, master_pb2
+from curvine.wire.pb import common_pb2, ext_pb2, master_pb2
 
 # Protobuf gives numbers; looking a member up here costs a tenth of calling the enumeration.
 _STORAGE_TYPES = {int(member): member for member in StorageType}
@@ -362,6 +363,26 @@ def read_set_attr(src: master_pb2.SetAttrOptsProto) -> SetAttr:
         add_x_attr=dict(src.add_x_attr),
         remove_x_attr=tuple(src.remove_x_attr),
         ufs_mtime=present.get("ufs_mtime"),
+    )
+
+
+def encode_summary(summary: ContentSummary) -> bytes:
+    """The answer to ContentSummary."""
+    return ext_pb2.ContentSummaryResponse(
+        files=summary.files,
+        directories=summary.directories,
+        bytes=summary.bytes,
+        cached_bytes=summary.cached_bytes,
+        space_bytes=summary.space_bytes,
+        complete=summary.is_complete,
+    ).SerializeToString()
+
+
+def decode_summary(header: bytes) -> ContentSummary:
+    """What an answer to ContentSummary says."""
+    src = ext_pb2.ContentSummaryResponse.FromString(header)
+    return ContentSummary(
+        src.files, src.directories, src.bytes, src.cached_bytes, src.space_bytes, src.complete
     )
 
 

@@ -16,9 +16,13 @@ from curvine.cli.progress import Meter
 from curvine.errors import NotFound
 from curvine.model.inode import FileStatus, StorageState
 from curvine.units import format_size
+from curvine.wire.codes import CAP_SUMMARY
 
 if TYPE_CHECKING:
     from curvine.client.unified import UnifiedFileSystem
+
+
+_PACE_MS = 500  # between two looks at how far the master has counted
 
 
 class Usage(msgspec.Struct):
@@ -30,6 +34,7 @@ class Usage(msgspec.Struct):
     size: int = 0  # lengths of files
     cached: int = 0  # of these, what the cluster holds
     space: int = 0  # what that takes on workers, all replicas
+    is_whole: bool = False  # cached and space are known
 
     def add(self, row: FileStatus) -> None:
         """Count an entry as the name space shows it."""
@@ -117,7 +122,8 @@ def du(settings: Settings, path: str, human: bool, verbose: bool, output: str) -
             meter.begin(path, None)
             rows = [await _with_stored(fs, await _usage(fs, name, meter)) for name in names]
         if output == "json":
-            print_json(rows)
+            names = ("path", "directories", "files", "size", "cached", "space")
+            print_json([{name: getattr(row, name) for name in names} for row in rows])
             return
         show = format_size if human else str
         columns = [(show(row.size), show(row.cached), show(row.space), row.path) for row in rows]
@@ -132,6 +138,9 @@ def du(settings: Settings, path: str, human: bool, verbose: bool, output: str) -
 
 async def _usage(fs: UnifiedFileSystem, path: str, meter: Meter) -> Usage:
     """``path`` with all below, as the name space shows it."""
+    total = await _counted_by_the_master(fs, path, meter)
+    if total is not None:
+        return total
     total = Usage(path)
     top = await fs.status(path)
     total.add(top)
@@ -143,8 +152,27 @@ async def _usage(fs: UnifiedFileSystem, path: str, meter: Meter) -> Usage:
     return total
 
 
+async def _counted_by_the_master(fs: UnifiedFileSystem, path: str, meter: Meter) -> Usage | None:
+    """The same from the master's sums; None if it has none, or parts lie in an under storage."""
+    cluster = fs.cluster
+    if not cluster.introduced:
+        await cluster.handshake()
+    if CAP_SUMMARY not in cluster.capabilities or not await fs.is_native(path):
+        return None
+    while True:
+        sums = await cluster.ns.content_summary(path, wait_ms=_PACE_MS)
+        if sums.is_complete:
+            break
+        meter.show(path, sums.files + sums.directories, None)
+    return Usage(
+        path, sums.directories, sums.files, sums.bytes, sums.cached_bytes, sums.space_bytes, True
+    )
+
+
 async def _with_stored(fs: UnifiedFileSystem, total: Usage) -> Usage:
     """``total`` with what the cluster holds: under a cache_mode mount that is another tree."""
+    if total.is_whole:
+        return total
     try:
         top = await fs.cluster.ns.status(total.path)
     except NotFound:

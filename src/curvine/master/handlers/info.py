@@ -14,6 +14,7 @@ from curvine.rpc.server import ServerConnection
 from curvine.wire.codes import (
     CAP_LARGE_BLOCKS,
     CAP_REFERENCES,
+    CAP_SUMMARY,
     CAP_SYNC,
     CAP_WATCH,
     RequestStatus,
@@ -26,7 +27,7 @@ from curvine.wire.pb import ext_pb2, master_pb2
 IDENTITY = ComponentInfo(
     component="master",
     release_version=ANNOUNCED_VERSION,
-    capabilities=(CAP_WATCH, CAP_SYNC, CAP_LARGE_BLOCKS, CAP_REFERENCES),
+    capabilities=(CAP_WATCH, CAP_SYNC, CAP_LARGE_BLOCKS, CAP_REFERENCES, CAP_SUMMARY),
 )
 
 

@@ -12,12 +12,13 @@ from curvine.master.services import Services
 from curvine.master.turns import in_turns
 from curvine.model.inode import FileStatus, FreeResult
 from curvine.wire.convert import (
+    encode_summary,
     fill_free_result,
     fill_status,
     read_mkdir_opts,
     read_set_attr,
 )
-from curvine.wire.pb import master_pb2
+from curvine.wire.pb import ext_pb2, master_pb2
 
 _EMPTY = b""  # a message without fields
 LIST_PIECE = 200  # statuses of a listing made in one turn of the loop
@@ -88,6 +89,19 @@ def _piece(statuses: Iterator[FileStatus], reply: type[_Listing]) -> tuple[int, 
     for status in islice(statuses, LIST_PIECE):
         fill_status(add(), status)
     return len(out.statuses), out.SerializeToString()
+
+
+_SUMMARY_WAIT_MS = 10_000
+_SUMMARY_WAIT_MAX_MS = 60_000  # a client gives up after 120 s
+
+
+async def content_summary(
+    master: Services, request: ext_pb2.ContentSummaryRequest, _req_id: int
+) -> bytes:
+    """Code 105 (ours): what a path amounts to with everything below it."""
+    wait = request.wait_ms if request.HasField("wait_ms") else _SUMMARY_WAIT_MS
+    wait = min(wait, _SUMMARY_WAIT_MAX_MS)
+    return encode_summary(await master.summing.summary(request.path, wait / 1000))
 
 
 def exists(master: Services, request: master_pb2.ExistsRequest, _req_id: int) -> bytes:

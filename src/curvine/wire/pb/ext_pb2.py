@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63urvine/wire/pb/ext.proto\x12\x0c\x63urvine.wire\"/\n\x0cWatchRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"1\n\x11WatchOpenResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\x12\r\n\x05reset\x18\x02 \x02(\x08\"p\n\x0fWatchEventProto\x12*\n\x04kind\x18\x01 \x02(\x0e\x32\x1c.curvine.wire.WatchKindProto\x12\x0c\n\x04path\x18\x02 \x02(\t\x12\x10\n\x08inode_id\x18\x03 \x02(\x03\x12\x11\n\tparent_id\x18\x04 \x02(\x03\"_\n\x10WatchEventsProto\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.curvine.wire.WatchEventProto\x12\r\n\x05\x65poch\x18\x02 \x02(\x04\x12\r\n\x05reset\x18\x03 \x02(\x08\"\x15\n\x13SyncMetadataRequest\"%\n\x14SyncMetadataResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\".\n\tAuthHello\x12\x12\n\ncluster_id\x18\x01 \x02(\t\x12\r\n\x05nonce\x18\x02 \x02(\x0c\".\n\rAuthChallenge\x12\r\n\x05nonce\x18\x01 \x02(\x0c\x12\x0e\n\x06proofs\x18\x02 \x03(\x0c\"\x1a\n\tAuthProof\x12\r\n\x05proof\x18\x01 \x02(\x0c\"\'\n\x13MountSecretsRequest\x12\x10\n\x08mount_id\x18\x01 \x02(\r\"/\n\x10MountSecretProto\x12\x0c\n\x04name\x18\x01 \x02(\t\x12\r\n\x05value\x18\x02 \x02(\t\"G\n\x14MountSecretsResponse\x12/\n\x07secrets\x18\x01 \x03(\x0b\x32\x1e.curvine.wire.MountSecretProto*G\n\x0eWatchKindProto\x12\x19\n\x15WATCH_KIND_PROTO_ATTR\x10\x01\x12\x1a\n\x16WATCH_KIND_PROTO_ENTRY\x10\x02')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63urvine/wire/pb/ext.proto\x12\x0c\x63urvine.wire\"/\n\x0cWatchRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"1\n\x11WatchOpenResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\x12\r\n\x05reset\x18\x02 \x02(\x08\"p\n\x0fWatchEventProto\x12*\n\x04kind\x18\x01 \x02(\x0e\x32\x1c.curvine.wire.WatchKindProto\x12\x0c\n\x04path\x18\x02 \x02(\t\x12\x10\n\x08inode_id\x18\x03 \x02(\x03\x12\x11\n\tparent_id\x18\x04 \x02(\x03\"_\n\x10WatchEventsProto\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.curvine.wire.WatchEventProto\x12\r\n\x05\x65poch\x18\x02 \x02(\x04\x12\r\n\x05reset\x18\x03 \x02(\x08\"\x15\n\x13SyncMetadataRequest\"%\n\x14SyncMetadataResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\"6\n\x15\x43ontentSummaryRequest\x12\x0c\n\x04path\x18\x01 \x02(\t\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\"\x88\x01\n\x16\x43ontentSummaryResponse\x12\r\n\x05\x66iles\x18\x01 \x02(\x04\x12\x13\n\x0b\x64irectories\x18\x02 \x02(\x04\x12\r\n\x05\x62ytes\x18\x03 \x02(\x04\x12\x14\n\x0c\x63\x61\x63hed_bytes\x18\x04 \x02(\x04\x12\x13\n\x0bspace_bytes\x18\x05 \x02(\x04\x12\x10\n\x08\x63omplete\x18\x06 \x02(\x08\".\n\tAuthHello\x12\x12\n\ncluster_id\x18\x01 \x02(\t\x12\r\n\x05nonce\x18\x02 \x02(\x0c\".\n\rAuthChallenge\x12\r\n\x05nonce\x18\x01 \x02(\x0c\x12\x0e\n\x06proofs\x18\x02 \x03(\x0c\"\x1a\n\tAuthProof\x12\r\n\x05proof\x18\x01 \x02(\x0c\"\'\n\x13MountSecretsRequest\x12\x10\n\x08mount_id\x18\x01 \x02(\r\"/\n\x10MountSecretProto\x12\x0c\n\x04name\x18\x01 \x02(\t\x12\r\n\x05value\x18\x02 \x02(\t\"G\n\x14MountSecretsResponse\x12/\n\x07secrets\x18\x01 \x03(\x0b\x32\x1e.curvine.wire.MountSecretProto*G\n\x0eWatchKindProto\x12\x19\n\x15WATCH_KIND_PROTO_ATTR\x10\x01\x12\x1a\n\x16WATCH_KIND_PROTO_ENTRY\x10\x02')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'curvine.wire.pb.ext_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHKINDPROTO']._serialized_start=703
-  _globals['_WATCHKINDPROTO']._serialized_end=774
+  _globals['_WATCHKINDPROTO']._serialized_start=898
+  _globals['_WATCHKINDPROTO']._serialized_end=969
   _globals['_WATCHREQUEST']._serialized_start=43
   _globals['_WATCHREQUEST']._serialized_end=90
   _globals['_WATCHOPENRESPONSE']._serialized_start=92
@@ -45,16 +45,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SYNCMETADATAREQUEST']._serialized_end=375
   _globals['_SYNCMETADATARESPONSE']._serialized_start=377
   _globals['_SYNCMETADATARESPONSE']._serialized_end=414
-  _globals['_AUTHHELLO']._serialized_start=416
-  _globals['_AUTHHELLO']._serialized_end=462
-  _globals['_AUTHCHALLENGE']._serialized_start=464
-  _globals['_AUTHCHALLENGE']._serialized_end=510
-  _globals['_AUTHPROOF']._serialized_start=512
-  _globals['_AUTHPROOF']._serialized_end=538
-  _globals['_MOUNTSECRETSREQUEST']._serialized_start=540
-  _globals['_MOUNTSECRETSREQUEST']._serialized_end=579
-  _globals['_MOUNTSECRETPROTO']._serialized_start=581
-  _globals['_MOUNTSECRETPROTO']._serialized_end=628
-  _globals['_MOUNTSECRETSRESPONSE']._serialized_start=630
-  _globals['_MOUNTSECRETSRESPONSE']._serialized_end=701
+  _globals['_CONTENTSUMMARYREQUEST']._serialized_start=416
+  _globals['_CONTENTSUMMARYREQUEST']._serialized_end=470
+  _globals['_CONTENTSUMMARYRESPONSE']._serialized_start=473
+  _globals['_CONTENTSUMMARYRESPONSE']._serialized_end=609
+  _globals['_AUTHHELLO']._serialized_start=611
+  _globals['_AUTHHELLO']._serialized_end=657
+  _globals['_AUTHCHALLENGE']._serialized_start=659
+  _globals['_AUTHCHALLENGE']._serialized_end=705
+  _globals['_AUTHPROOF']._serialized_start=707
+  _globals['_AUTHPROOF']._serialized_end=733
+  _globals['_MOUNTSECRETSREQUEST']._serialized_start=735
+  _globals['_MOUNTSECRETSREQUEST']._serialized_end=774
+  _globals['_MOUNTSECRETPROTO']._serialized_start=776
+  _globals['_MOUNTSECRETPROTO']._serialized_end=823
+  _globals['_MOUNTSECRETSRESPONSE']._serialized_start=825
+  _globals['_MOUNTSECRETSRESPONSE']._serialized_end=896
 # @@protoc_insertion_point(module_scope)

@@ -62,6 +62,30 @@ class SyncMetadataResponse(_message.Message):
     epoch: int
     def __init__(self, epoch: _Optional[int] = ...) -> None: ...
 
+class ContentSummaryRequest(_message.Message):
+    __slots__ = ("path", "wait_ms")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    wait_ms: int
+    def __init__(self, path: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
+
+class ContentSummaryResponse(_message.Message):
+    __slots__ = ("files", "directories", "bytes", "cached_bytes", "space_bytes", "complete")
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORIES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    CACHED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SPACE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    files: int
+    directories: int
+    bytes: int
+    cached_bytes: int
+    space_bytes: int
+    complete: bool
+    def __init__(self, files: _Optional[int] = ..., directories: _Optional[int] = ..., bytes: _Optional[int] = ..., cached_bytes: _Optional[int] = ..., space_bytes: _Optional[int] = ..., complete: _Optional[bool] = ...) -> None: ...
+
 class AuthHello(_message.Message):
     __slots__ = ("cluster_id", "nonce")
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
