@@ -270,7 +270,7 @@ _STANDINGS = {
 
 
 def block_count(storages: tuple[StorageInfo, ...]) -> int:
-    """Blocks of a worker: each of its directories repeats the total (data-plane spec, heartbeat)."""
+    """Blocks of a worker: each of its directories repeats the total (data-plane, heartbeat)."""
     return max((row.block_num for row in storages), default=0)
 
 

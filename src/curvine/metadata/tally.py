@@ -14,8 +14,8 @@ no further than to a smaller name. A difference counts where its position is cou
 
 Directories that move bring or take what lies below: one that comes into counted ground waits to be
 walked; one that leaves it makes the tally void, unless nothing of it was counted. One that is
-detached (``rules.remove``) is *leaving*: what reclaiming removes of it is subtracted bit by bit, and
-the sum is right again when the last bit is gone.
+detached (``rules.remove``) is *leaving*: what reclaiming removes of it is subtracted bit by bit,
+and the sum is right again when the last bit is gone.
 
 A file with several names counts once, where its main name lies. Lengths are bytes.
 """

@@ -122,8 +122,8 @@ def du(settings: Settings, path: str, human: bool, verbose: bool, output: str) -
             meter.begin(path, None)
             rows = [await _with_stored(fs, await _usage(fs, name, meter)) for name in names]
         if output == "json":
-            names = ("path", "directories", "files", "size", "cached", "space")
-            print_json([{name: getattr(row, name) for name in names} for row in rows])
+            keys = ("path", "directories", "files", "size", "cached", "space")
+            print_json([{key: getattr(row, key) for key in keys} for row in rows])
             return
         show = format_size if human else str
         columns = [(show(row.size), show(row.cached), show(row.space), row.path) for row in rows]
