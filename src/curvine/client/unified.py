@@ -321,18 +321,6 @@ class UnifiedFileSystem(ClusterDoor):
         mount = await self._mount(path)
         return mount if mount is not None and mount.write_type == WriteType.CACHE_MODE else None
 
-    async def is_native(self, path: str) -> bool:
-        """Whether all at and below ``path`` is the cluster's own: no cache_mode mount among it."""
-        if not self._unified:
-            return True
-        if await self._cache_mode(path) is not None:
-            return False
-        below = path.rstrip("/") + "/"
-        return not any(
-            mount.cv_path.startswith(below) and mount.write_type == WriteType.CACHE_MODE
-            for mount in await self._mounts.all()
-        )
-
     async def _not_a_mount(self, path: str) -> None:
         """Refuse to take away a mount's directory, or one above it."""
         if not self._unified:

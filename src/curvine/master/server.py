@@ -24,7 +24,6 @@ from curvine.master.placement import Placement
 from curvine.master.replication import Replication
 from curvine.master.reports import FullReports
 from curvine.master.services import Services
-from curvine.master.summing import Summing
 from curvine.master.table import ROWS
 from curvine.master.watch import WatchHub
 from curvine.master.worker_calls import WorkerCalls
@@ -87,7 +86,6 @@ class MasterServer:
             replication=replication,
             decommission=decommission,
             eviction=eviction,
-            summing=Summing(namespace),
             chores=Chores(
                 master, namespace, workers, reports, jobs, replication, decommission, eviction
             ),

@@ -44,11 +44,14 @@ class Services:
     replication: Replication
     decommission: Decommission
     eviction: Eviction
-    summing: Summing
     chores: Chores
     address: str  # "host:port" that clients see
     is_active: bool = True  # whether this master may read and change the namespace
     stat_replies: StatReplies = field(default_factory=StatReplies)
+    summing: Summing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.summing = Summing(self.namespace)
 
     def committed(self, commits: Sequence[CommitBlock]) -> None:
         """A client says which workers have written blocks; called before that is stored."""

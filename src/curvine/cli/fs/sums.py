@@ -15,6 +15,8 @@ from curvine.cli.paths import CLUSTER_PATH
 from curvine.cli.progress import Meter
 from curvine.errors import NotFound
 from curvine.model.inode import FileStatus, StorageState
+from curvine.model.mount import WriteType
+from curvine.model.path import is_under
 from curvine.units import format_size
 from curvine.wire.codes import CAP_SUMMARY
 
@@ -157,7 +159,7 @@ async def _counted_by_the_master(fs: UnifiedFileSystem, path: str, meter: Meter)
     cluster = fs.cluster
     if not cluster.introduced:
         await cluster.handshake()
-    if CAP_SUMMARY not in cluster.capabilities or not await fs.is_native(path):
+    if CAP_SUMMARY not in cluster.capabilities or await _shows_under_storage(fs, path):
         return None
     while True:
         sums = await cluster.ns.content_summary(path, wait_ms=_PACE_MS)
@@ -167,6 +169,18 @@ async def _counted_by_the_master(fs: UnifiedFileSystem, path: str, meter: Meter)
     return Usage(
         path, sums.directories, sums.files, sums.bytes, sums.cached_bytes, sums.space_bytes, True
     )
+
+
+async def _shows_under_storage(fs: UnifiedFileSystem, path: str) -> bool:
+    """Whether something at or below ``path`` is listed from an under storage."""
+    if not fs.cluster.conf.client.enable_unified_fs:
+        return False
+    cached = [
+        mount.cv_path
+        for mount in await fs.cluster.admin.mount_table()
+        if mount.write_type is WriteType.CACHE_MODE
+    ]
+    return any(is_under(path, place) or is_under(place, path) for place in cached)
 
 
 async def _with_stored(fs: UnifiedFileSystem, total: Usage) -> Usage:
