@@ -169,6 +169,19 @@ class BlockWriter:
             if not self._busy and self._idle is not None:
                 self._idle.set()
 
+    def write_now(self, offset: int, data: Buffer) -> bool:
+        """Likewise, ``begin`` included, if nothing has to be waited for; False: nothing was done
+        that counts."""
+        if len(self._replicas) != 1 or self.failure is not None:
+            return False
+        if not self._replicas[0].write_now(offset, data):
+            return False
+        end = offset + len(data)
+        if end > self.length:
+            self.length = end
+            self.reach = max(self.reach, end)
+        return True
+
     def _refuse_if_full(self, results: Sequence[BaseException | None]) -> None:
         """A full disk that cannot be left out: refuse the write, and go on with what was there."""
         full = [result for result in results if isinstance(result, DiskOutOfSpace)]

@@ -15,18 +15,48 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from curvine.errors import CurvineError, DiskOutOfSpace, IoFailed
+from curvine.rpc.bulk import is_resident
 from curvine.rpc.reading import new_buffer
 
 Buffer = bytes | bytearray | memoryview
 Data = bytes | memoryview  # what readers give: a view where the bytes already lie in a buffer
 T = TypeVar("T")
 
+# Above this, whether a range is in memory is told by its ends: a large copy with RWF_NOWAIT takes
+# half as long again (measured).
+_PROBED = 64 * 1024
 INLINE_LIMIT = 1024 * 1024  # larger copies would hold the loop for too long
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _CANNOT_TELL = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # files in memory, old kernels
-_SLOW = 0.005  # s; a write on the loop that took longer sends the next ones to threads ...
-_SLOW_FOR = 1.0  # ... for this long (s)
-_slow_until = [0.0]  # monotonic
+
+
+class _Pace:
+    """Whether writes on the loop have to wait for a disk just now.
+
+    One that took longer than ``_SLOW`` sends the next ones to threads for a moment (it may only
+    have lost the processor), several in a row for ever longer.
+    """
+
+    _SLOW = 0.005  # s
+    _FIRST, _LONGEST = 0.02, 1.0  # s
+
+    def __init__(self) -> None:
+        self._until = 0.0  # monotonic
+        self._pause = self._FIRST
+
+    def allows(self, now: float) -> bool:
+        return now >= self._until
+
+    def took(self, began: float) -> None:
+        now = time.monotonic()
+        if now - began > self._SLOW:
+            self._until = now + self._pause
+            self._pause = min(self._pause * 4, self._LONGEST)
+        elif now - self._until > self._pause:
+            self._pause = self._FIRST
+
+
+_pace = _Pace()
 
 
 async def read_file(fd: int, offset: int, size: int) -> Data:
@@ -44,21 +74,37 @@ async def read_file(fd: int, offset: int, size: int) -> Data:
 async def write_file(fd: int, offset: int, data: Buffer) -> None:
     """Write all of ``data``. DiskOutOfSpace, IoFailed."""
     began = time.monotonic()
-    if len(data) <= INLINE_LIMIT and began > _slow_until[0]:
+    if len(data) <= INLINE_LIMIT and _pace.allows(began):
         try:
             _write_all(fd, offset, data)
         except OSError as error:
             raise _translated(error) from error
-        now = time.monotonic()
-        if now - began > _SLOW:
-            _slow_until[0] = now + _SLOW_FOR
+        _pace.took(began)
         return
     await _in_thread(_write_all, fd, offset, data)
+
+
+def write_now(fd: int, offset: int, data: Buffer) -> bool:
+    """Write all of ``data`` if that needs no thread; False: use :func:`write_file`."""
+    began = time.monotonic()
+    if len(data) > INLINE_LIMIT or not _pace.allows(began):
+        return False
+    try:
+        written = os.pwrite(fd, data, offset)
+    except OSError:
+        return False
+    _pace.took(began)
+    return written == len(data)
 
 
 def read_cached(fd: int, offset: int, size: int) -> Data | None:
     """The bytes if none of them has to be fetched from a disk."""
     buffer = new_buffer(size)
+    if size >= _PROBED:
+        if not is_resident(fd, offset, size):
+            return None
+        read = os.preadv(fd, (buffer,), offset)
+        return buffer if read == size else None
     try:
         read = os.preadv(fd, (buffer,), offset, os.RWF_NOWAIT)
     except BlockingIOError:

@@ -18,7 +18,7 @@ import msgspec
 
 from curvine.client.block_messages import ON, seek, write_answer, write_request
 from curvine.client.block_session import WRITE, BlockSession, Message, worker_name
-from curvine.client.local_file import Buffer, Data, read_file, write_file
+from curvine.client.local_file import Buffer, Data, read_file, write_file, write_now
 from curvine.client.streams import Streams
 from curvine.errors import AbnormalData, ConnectionLost, CurvineError, DiskOutOfSpace, IoFailed
 from curvine.model.block import AllocOpts, ExtendedBlock
@@ -77,6 +77,10 @@ class Replica:
     async def write(self, offset: int, data: Buffer) -> None:
         """Write all of ``data``; it is outside this process on return."""
         raise AbnormalData("a replica is local or remote")
+
+    def write_now(self, offset: int, data: Buffer) -> bool:
+        """Likewise if nothing has to be waited for; False: use ``write``."""
+        return False
 
     async def read(self, offset: int, size: int) -> Data | None:
         """Bytes written so far (fewer at the end); None where they cannot be read back."""
@@ -200,6 +204,15 @@ class LocalReplica(Replica):
                     os.ftruncate(self._fd, before)
                 raise
             self._reach = max(self._reach, end)
+
+    def write_now(self, offset: int, data: Buffer) -> bool:
+        end = offset + len(data)
+        if self._fd < 0 or offset < self._floor or end > self._limit or self._lock.locked():
+            return False
+        if not write_now(self._fd, offset, data):
+            return False
+        self._reach = max(self._reach, end)
+        return True
 
     async def read(self, offset: int, size: int) -> Data | None:
         async with self._lock:

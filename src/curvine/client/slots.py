@@ -79,6 +79,10 @@ class FileSlots:
         """Whether there are open blocks, or commits that the master did not confirm."""
         return bool(self._open or self._pending)
 
+    def opened(self, index: int) -> BlockWriter | None:
+        """The writer of slot ``index`` if it is open."""
+        return self._open.get(index)
+
     async def writer(self, index: int, inner: int) -> BlockWriter:
         """The writer of slot ``index``, opened so that a write at ``inner`` can follow."""
         writer = self._open.get(index)

@@ -52,6 +52,9 @@ class FileWriter:
             raise InvalidArgument("writes begin at 0 or later")
         slots = self._slots
         started = perf_counter()
+        if self._write_now(offset, view):
+            self._stats.wrote(len(view), started)
+            return
         start = 0
         while start < len(view):
             index, inner = divmod(offset + start, slots.size)
@@ -69,6 +72,20 @@ class FileWriter:
             slots.length = max(slots.length, offset + start + len(piece))
             start += len(piece)
         self._stats.wrote(len(view), started)
+
+    def _write_now(self, offset: int, data: memoryview) -> bool:
+        """Write into an open block of this node, if nobody has to be waited for."""
+        slots = self._slots
+        if self._lock.locked() or self._closed or slots.failure is not None:
+            return False
+        index, inner = divmod(offset, slots.size)
+        writer = slots.opened(index)
+        end = inner + len(data)
+        if writer is None or end > slots.size or not writer.write_now(inner, data):
+            return False
+        self.dirty = True
+        slots.length = max(slots.length, offset + len(data))
+        return True
 
     async def put(self, data: Buffer, sync: bool = False) -> None:
         """Write the whole of a new file; small ones in one round trip. ``close`` publishes it."""
