@@ -11,6 +11,7 @@ import pytest
 from curvine.client.autocache import QUIET, AutoCache
 from curvine.client.fallback import FallbackReader
 from curvine.client.health import WorkerHealth
+from curvine.client.mount_secrets import MountSecrets
 from curvine.client.mounts import MountTable
 from curvine.client.namespace import Namespace
 from curvine.client.ufs_file import UfsFileReader
@@ -60,7 +61,10 @@ def test_the_mount_table_is_refreshed_behind_lookups() -> None:
                 raise ConnectionLost("no master")
             return answers[0]
 
-        table = MountTable(fetch, clock, ttl_ms=10_000)
+        async def no_secrets(mount_id: int) -> dict[str, str]:
+            raise AssertionError(f"mount {mount_id} refers to none")
+
+        table = MountTable(fetch, clock, ttl_ms=10_000, secrets=MountSecrets(no_secrets))
         assert table.cached("/a/x") is None, "nothing was fetched yet"
         found = await table.find("/a/x")
         assert found is not None and found.cv_path == "/a"
