@@ -19,7 +19,7 @@ ENGINES = {
     "opendal": "ufs/",
     "fsspec": "fsspec_client.py",
     "aiohttp": "httpd/",
-    "google_crc32c": "checksum.py",
+    "crc32c": "checksum.py",
 }
 RUN_MODULES = ("run.py", "server.py", "main.py")
 

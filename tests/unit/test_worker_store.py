@@ -17,8 +17,9 @@ from curvine.model.block import AllocOpts
 from curvine.model.inode import StorageType
 from curvine.worker.blockstore import BlockStore
 from curvine.worker.iopool import IoPool
-from curvine.worker.layout import LENGTH_ATTRIBUTE, Layout, block_of_name, new_identity
+from curvine.worker.layout import Layout, block_of_name, boot_id, new_identity
 from curvine.worker.staging import copy_range
+from curvine.worker.sums import Note, write_note
 from curvine.worker.tiers import StorageDir, Tiers
 
 MIB = 1 << 20
@@ -300,7 +301,7 @@ class TestStore:
         assert content(again, 1) == b"hello"
         assert os.path.getsize(path) == 9, "somebody may come to go on"
         again.close()
-        os.setxattr(path, LENGTH_ATTRIBUTE, b"5 another-run-of-the-machine")
+        write_note(path, Note(5, boot_id() ^ 1))
         again = make_store(io, make_dir_again(where))
         assert content(again, 1) == b"hello"
         assert os.path.getsize(path) == 5

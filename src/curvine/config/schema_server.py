@@ -187,6 +187,18 @@ class WorkerConf(Section, frozen=True, kw_only=True):
     unfinished_idle_time: int = duration(
         "24h", "Ours. Unfinished blocks that no client goes on with are given up after this"
     )
+    checksum: bool = boolean(
+        True, "Ours. Keep CRC-32C sums of blocks; a block is compared with them before it is first "
+        "served after a start"
+    )  # fmt: skip
+    checksum_patience: int = duration("1s", "Ours. A client that wants a block's file waits this "
+        "long for its check; then it is sent bytes, each checked before")  # fmt: skip
+    scrub_rate: int = size(
+        "32MB", "Ours. Blocks are compared with their sums in the background, this many bytes per "
+        "second at most; 0 = never"
+    )  # fmt: skip
+    scrub_interval: int = duration("7d", "Ours. Every block is compared this often")
+    quarantine_time: int = duration("7d", "Ours. Damaged blocks are kept aside for this long")
     scheduler_threads: int = integer(2, "Threads for tasks")
     log: LogConf = table(LogConf, "The worker's log")
     executor_threads: int = integer(10, "Threads for background work")

@@ -23,6 +23,7 @@ import msgspec
 
 from curvine.model.inode import StorageType
 from curvine.worker.staging import Staging
+from curvine.worker.sums import RunningSums
 from curvine.worker.tiers import StorageDir
 
 
@@ -36,13 +37,19 @@ class State(IntEnum):
     FINALIZING = 4
 
 
-class Published(msgspec.Struct, frozen=True, gc=False):
-    """A generation that readers see. ``marked``: its file carries the length attribute."""
+class Published(msgspec.Struct, gc=False, eq=False):
+    """A generation that readers see. ``marked``: its file's note says how long it is.
+
+    ``stamp``: the file's ctime (ns) when its bytes were last known to be those that were written;
+    0: not since this process started. ``unsummed``: what is known of sums that are not all known.
+    """
 
     dir: StorageDir
     len: int
     used: int
     marked: bool = False
+    stamp: int = 0
+    unsummed: RunningSums | None = None
 
 
 class View(msgspec.Struct, frozen=True, gc=False):

@@ -8,24 +8,45 @@ DiskOutOfSpace where a write finds no room in any directory. Only the loop threa
 
 from __future__ import annotations
 
-from time import monotonic
+import asyncio
+import logging
+from collections.abc import Callable
+from time import monotonic, time_ns
 
 from curvine.errors import BlockNotFound, Common, CurvineError, IoFailed
 from curvine.model.block import AllocOpts
 from curvine.model.inode import StorageType
-from curvine.worker.blocks import OpenBlock, State
+from curvine.worker.blocks import OpenBlock, Published, State
 from curvine.worker.index import BlockIndex
 from curvine.worker.inventory import take_inventory
+from curvine.worker.iopool import IoPool
 from curvine.worker.layout import remove
 from curvine.worker.openblocks import OpenBlocks
+from curvine.worker.staging import Mode, Staging
+from curvine.worker.tiers import Tiers
+
+_log = logging.getLogger(__name__)
 
 
 class BlockStore(OpenBlocks):
-    """All blocks of one worker."""
+    """All blocks of one worker. ``on_damaged`` is told which block was lost, and how."""
+
+    def __init__(
+        self, tiers: Tiers, io: IoPool, *, checksums: bool = True, patience: float = 1.0
+    ) -> None:
+        super().__init__(tiers, io, checksums=checksums, patience=patience)
+        self.on_damaged: Callable[[int, str], None] = lambda _block, _reason: None
+        self._leaving: set[asyncio.Task[None]] = set()
 
     def load(self) -> None:
         """Take in what the directories hold (blocks; call before serving)."""
-        self.index = BlockIndex(*take_inventory(self.tiers))
+        self.index = BlockIndex(*take_inventory(self.tiers, summed=self.trust.enabled))
+        for where in self.tiers.dirs:
+            for block, _, path in where.layout.aside():
+                if block not in self.index.published:
+                    self.index.set_aside[block] = path
+        self.trust.index = self.index
+        self.trust.on_bad = self.set_aside
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -151,11 +172,19 @@ class BlockStore(OpenBlocks):
             raise Common(f"block {block} has {size} bytes, not {length}")
         open_block.state = State.FINALIZING
         try:
-            self.index.published[block] = await self._generations.publish(
-                block, held, base, length, sync=sync
-            )
+            generation = await self._generations.publish(block, held, base, length, sync=sync)
         finally:
             open_block.state = State.WRITING
+        if held.mode is not Mode.APPEND:
+            self.trust.forget(block)
+        elif base is not self.index.published.get(block):  # found damaged meanwhile
+            generation.dir.release(generation.used)
+            held.counted = 0
+            raise IoFailed(f"block {block} is damaged: {self.index.set_aside.get(block)}")
+        self.index.published[block] = generation
+        self.index.set_aside.pop(block, None)
+        if generation.unsummed is not None:
+            self.trust.owe(block, generation, generation.unsummed)
         self._forget(open_block)
 
     async def cancel(self, block: int) -> None:
@@ -184,6 +213,8 @@ class BlockStore(OpenBlocks):
                     length = open_block.staging.size if open_block.staging else 0
                     await self._drop(open_block)
         generation = self.index.published.pop(block, None)
+        self.index.set_aside.pop(block, None)
+        self.trust.forget(block)
         if generation is not None:
             length = generation.len
             path = generation.dir.layout.active_path(block)
@@ -194,6 +225,39 @@ class BlockStore(OpenBlocks):
                 raise IoFailed(f"cannot remove block {block}: {error.strerror}") from error
             generation.dir.release(generation.used)
         return length
+
+    async def set_aside(self, block: int, generation: Published, reason: str) -> None:
+        """The bytes of a published block are not those that were written: move its file away, so
+        that nobody is served from it, and have the master know."""
+        if self.index.published.get(block) is not generation:
+            return
+        del self.index.published[block]
+        self.trust.forget(block)
+        self.stats.corrupt_blocks += 1
+        layout = generation.dir.layout
+        self.index.set_aside[block] = layout.active_path(block)
+        open_block = self.index.open.get(block)
+        held = open_block.staging if open_block is not None else None
+        if open_block is not None and (held is None or held.mode is Mode.APPEND):
+            open_block.ended = True  # what would be written on to is gone
+            leaving = asyncio.get_running_loop().create_task(self._leave(open_block, held))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+        try:
+            path = await self.io.run(layout.set_aside, block, time_ns() // 1_000_000)
+            self.index.set_aside[block] = path
+        except OSError as error:  # it is found again by a check at the next start
+            path = f"{layout.active_path(block)} ({error.strerror})"
+        generation.dir.release(generation.used)
+        _log.error("block %d is damaged and set aside as %s: %s", block, path, reason)
+        self.on_damaged(block, reason)
+
+    async def _leave(self, open_block: OpenBlock, held: Staging | None) -> None:
+        """Give up what is being appended to a bad file, without touching the file."""
+        async with open_block.lock:  # whoever found out may hold it
+            self._forget(open_block)
+            if held is not None:
+                held.leave()
 
     async def _drop(self, open_block: OpenBlock) -> None:
         held = open_block.staging

@@ -16,7 +16,9 @@ from curvine.worker.blocks import OpenBlock, Published
 from curvine.worker.iopool import IoPool
 from curvine.worker.layout import remove
 from curvine.worker.staging import Mode, Staging
+from curvine.worker.sums import sums_of
 from curvine.worker.tiers import Tiers
+from curvine.worker.trust import Trust
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -24,9 +26,11 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 class Generations:
     """Makes the staging files of a store."""
 
-    def __init__(self, tiers: Tiers, io: IoPool) -> None:
+    def __init__(self, tiers: Tiers, io: IoPool, trust: Trust) -> None:
         self._tiers = tiers
         self._io = io
+        self._trust = trust
+        self._summed = trust.enabled  # keep checksums
 
     async def for_write(
         self, open_block: OpenBlock, base: Published | None, offset: int, *, private: bool
@@ -44,17 +48,24 @@ class Generations:
             return await self._copy(open_block, base, held)
         if held is not None:
             return held
-        held = files.append_to(base.dir, open_block.id, base.len, base.used, marked=base.marked)
+        held = files.append_to(
+            base.dir, open_block.id, base.len, base.used, marked=base.marked, summed=self._summed
+        )
         return held if held is not None else await self._copy(open_block, base, None)
 
     async def _create(self, open_block: OpenBlock) -> Staging:
         where = self._tiers.choose(open_block.storage_type, open_block.capacity)
-        return await self._io.maybe_inline(where, lambda: files.create(where, open_block.id))
+        return await self._io.maybe_inline(
+            where, lambda: files.create(where, open_block.id, summed=self._summed)
+        )
 
     async def _copy(
         self, open_block: OpenBlock, base: Published, appended: Staging | None
     ) -> Staging:
-        """A private copy of the generation, with what was appended to it so far."""
+        """A private copy of the generation, with what was appended to it so far.
+
+        The generation is looked at first: sums made of a bad copy would call it good."""
+        await self._trust.ensure(open_block.id)
         length = appended.settle() if appended is not None else base.len
         takes = base.used + (appended.counted if appended is not None else 0)
         where = base.dir
@@ -75,7 +86,10 @@ class Generations:
             where.release(takes)
             raise _disk_error(error, f"cannot copy block {open_block.id}") from error
         if appended is not None:
+            held.sums, held.was_lent = appended.sums, appended.was_lent
             appended.discard()
+        elif self._summed:
+            held.sums = await self._io.maybe_inline(base.dir, lambda: sums_of(source, length))
         return held
 
     async def move(self, open_block: OpenBlock, held: Staging, more: int) -> Staging:
@@ -100,6 +114,7 @@ class Generations:
         except OSError as error:
             where.release(takes)
             raise _disk_error(error, f"cannot move block {open_block.id}") from error
+        moved.sums, moved.was_lent = held.sums, held.was_lent
         held.discard()
         return moved
 
@@ -107,28 +122,30 @@ class Generations:
         self, block: int, held: Staging, base: Published | None, length: int, *, sync: bool
     ) -> Published:
         """Make the file ``length`` long, put it in place of ``base`` and book it."""
+        appended = held.mode is Mode.APPEND
 
-        def work() -> int:
+        def work() -> tuple[int, bool, int]:
             if length > held.size:
                 held.extend(length)
             used = held.used()
-            if held.mode is Mode.APPEND:
-                held.mark_published(length)
+            whole = held.seal(length)
             if sync:
                 held.sync()
-            if held.mode is not Mode.APPEND:
+            if not appended:
                 held.dir.layout.publish(block, sync=sync)
-            return used
+            return used, whole, os.fstat(held.fd).st_ctime_ns
 
         try:
             if sync:
-                used = await self._io.run(work)
+                used, whole, stamp = await self._io.run(work)
             else:
-                used = await self._io.maybe_inline(held.dir, work)
+                used, whole, stamp = await self._io.maybe_inline(held.dir, work)
         except OSError as error:
             raise _disk_error(error, f"cannot publish block {block}") from error
         self._book(block, held, base, used)
-        return Published(held.dir, length, used, held.mode is Mode.APPEND)
+        if appended and base is not None and not base.stamp:
+            stamp = 0  # the old part has yet to be looked at
+        return Published(held.dir, length, used, appended, stamp, None if whole else held.sums)
 
     async def sync(self, block: int, generation: Published) -> None:
         """Put a published block on the medium."""

@@ -17,6 +17,7 @@ class BlockIndex:
 
     def __init__(self, published: dict[int, Published], unfinished: dict[int, OpenBlock]) -> None:
         self.published = published
+        self.set_aside: dict[int, str] = {}  # damaged blocks: where their files are now
         self.open = unfinished
 
     def __len__(self) -> int:
@@ -49,6 +50,8 @@ class BlockIndex:
                 layout.active_path(block), generation.len, generation.dir.storage_type, settled
             )
         if open_block is None or open_block.staging is None:
+            if block in self.set_aside:
+                raise IoFailed(f"block {block} is damaged: {self.set_aside[block]}")
             raise BlockNotFound(f"block {block} is not on this worker")
         held = open_block.staging
         return View(held.path, held.length(), held.dir.storage_type, settled)

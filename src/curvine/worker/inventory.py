@@ -14,10 +14,13 @@ from time import monotonic
 from curvine.worker.blocks import OpenBlock, Published, State
 from curvine.worker.layout import FoundBlock, remove
 from curvine.worker.staging import Mode, Staging
+from curvine.worker.sums import RunningSums, sums_of
 from curvine.worker.tiers import StorageDir, Tiers
 
 
-def take_inventory(tiers: Tiers) -> tuple[dict[int, Published], dict[int, OpenBlock]]:
+def take_inventory(
+    tiers: Tiers, *, summed: bool
+) -> tuple[dict[int, Published], dict[int, OpenBlock]]:
     """The published and the unfinished blocks of all directories, charged to them. Blocks."""
     published: dict[int, Published] = {}
     tails: dict[int, tuple[StorageDir, FoundBlock]] = {}
@@ -36,6 +39,8 @@ def take_inventory(tiers: Tiers) -> tuple[dict[int, Published], dict[int, OpenBl
                 mode = Mode.COPY if rewrite else Mode.NEW
                 path = where.layout.staging_path(found.id)
                 held = Staging(where, path, -1, mode, found.whole)
+                held.sums = RunningSums() if summed else None
+                held.was_lent = True  # perhaps it was
                 held.counted = found.used
                 where.used += found.used
                 unfinished[found.id] = _recovering(found, held)
@@ -47,6 +52,8 @@ def take_inventory(tiers: Tiers) -> tuple[dict[int, Published], dict[int, OpenBl
             continue
         held = Staging(where, path, -1, Mode.APPEND, found.whole)
         held.floor = found.len
+        held.sums = sums_of(path, found.len) if summed else None
+        held.was_lent = True
         held.base_used = min(found.len, found.used)
         held.counted = found.used - held.base_used
         where.used += held.counted

@@ -7,16 +7,16 @@ Below each data directory D lies the root D/<cluster_id> (data-plane specificati
     staging/blk_<id>                 block being written
     active/b<x>/b<y>/blk_<id>        published block; x = (id >> 48) & 31, y = (id >> 32) & 31
 
-A block's content is the file's content, its length the file's length. Two additions of ours, both
-extended attributes:
+    quarantine/blk_<id>.<ms>         a block whose bytes are not what was written, set aside (ours)
 
-- While a published block is appended to in place, and afterwards, ``LENGTH_ATTRIBUTE`` of its file
-  holds the published length; what lies behind it was not committed. Such a file has the sticky bit
-  in its mode, so that a scan need not ask every file for the attribute. A file without it is
-  published as long as it is.
-- Unfinished bytes can be trusted as long as the machine runs: a killed worker leaves them in the
-  page cache. So a staging file carries in ``BOOT_ATTRIBUTE`` which run of the machine wrote it, as
-  does the length attribute behind the length; after a reboot, unfinished bytes are given up.
+A block's content is the file's content, its length the file's length. What is ours stands in one
+extended attribute, the note (see ``sums``): checksums, and
+
+- the published length, while a published block is appended to in place, and afterwards; what lies
+  behind it was not committed. Such a file has the sticky bit in its mode, so that a scan need not
+  ask every file for its note. A file without it is published as long as it is.
+- which run of the machine wrote it. Unfinished bytes can be trusted as long as the machine runs: a
+  killed worker leaves them in the page cache. After a reboot they are given up.
 
 Lengths are bytes.
 """
@@ -36,9 +36,8 @@ from functools import lru_cache
 import msgspec
 
 from curvine.errors import ConfigError
+from curvine.worker.sums import read_note
 
-LENGTH_ATTRIBUTE = "user.curvine.length"
-BOOT_ATTRIBUTE = "user.curvine.boot"
 _PREFIX = "blk_"
 
 
@@ -72,6 +71,7 @@ class Layout:
         self.root = os.path.join(self.data_dir, cluster_id)
         self.staging_dir = os.path.join(self.root, "staging")
         self.active_dir = os.path.join(self.root, "active")
+        self.quarantine_dir = os.path.join(self.root, "quarantine")
         self._version_file = os.path.join(self.root, "version")
         self._made: set[str] = set()
 
@@ -152,6 +152,25 @@ class Layout:
         if sync:
             self._sync_directories(os.path.dirname(target))
 
+    def set_aside(self, block: int, now_ms: int) -> str:
+        """Move a published block's file out of the way of readers and scans; its new path."""
+        target = f"{self.quarantine_dir}/{_PREFIX}{block}.{now_ms}"
+        os.makedirs(self.quarantine_dir, exist_ok=True)
+        os.rename(self.active_path(block), target)
+        return target
+
+    def aside(self) -> Iterator[tuple[int, int, str]]:
+        """(block, ms since the epoch, path) of everything that was set aside."""
+        try:
+            names = os.listdir(self.quarantine_dir)
+        except OSError:
+            return
+        for name in names:
+            stem, _, moment = name.rpartition(".")
+            block = block_of_name(stem)
+            if block is not None and moment.isdigit():
+                yield block, int(moment), f"{self.quarantine_dir}/{name}"
+
     def _sync_directories(self, leaf: str) -> None:
         """Put the entry just made on the medium; its parents once, when they may be new."""
         _sync_directory(leaf)
@@ -212,7 +231,7 @@ def _directories(path: str) -> list[str]:
         return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
-def _blocks(path: str, boot: str, *, staged: bool) -> Iterator[FoundBlock]:
+def _blocks(path: str, boot: int, *, staged: bool) -> Iterator[FoundBlock]:
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with os.scandir(directory) as entries:  # by descriptor: no path is looked up per file
@@ -224,7 +243,8 @@ def _blocks(path: str, boot: str, *, staged: bool) -> Iterator[FoundBlock]:
                 length = whole = info.st_size
                 fresh = False
                 if staged:
-                    fresh = _attribute(f"{path}/{entry.name}", BOOT_ATTRIBUTE) == boot
+                    note = read_note(f"{path}/{entry.name}")
+                    fresh = note is not None and note.boot == boot
                 elif info.st_mode & stat.S_ISVTX:
                     length, fresh = _published_part(f"{path}/{entry.name}", length, boot)
                     whole = whole if fresh else length
@@ -234,33 +254,26 @@ def _blocks(path: str, boot: str, *, staged: bool) -> Iterator[FoundBlock]:
         os.close(directory)
 
 
-def _published_part(path: str, length: int, boot: str) -> tuple[int, bool]:
+def _published_part(path: str, length: int, boot: int) -> tuple[int, bool]:
     """The published length of a file that was appended to in place, and whether more is kept."""
-    digits, _, written_in = _attribute(path, LENGTH_ATTRIBUTE).partition(" ")
-    if not digits.isdigit():
-        return length, False  # copied from elsewhere without its attribute: all of it counts
-    published = min(int(digits), length)
-    if published == length or written_in == boot:
+    note = read_note(path)
+    if note is None:
+        return length, False  # copied from elsewhere without its note: all of it counts
+    published = min(note.length, length)
+    if published == length or note.boot == boot:
         return published, published < length
     os.truncate(path, published)
     return published, False
 
 
-def _attribute(path: str, name: str) -> str:
-    try:
-        return os.getxattr(path, name).decode("ascii", "replace")
-    except OSError:
-        return ""
-
-
 @lru_cache(maxsize=1)
-def boot_id() -> str:
-    """Names this run of the machine; a new one where the kernel does not tell."""
+def boot_id() -> int:
+    """Names this run of the machine in 32 bits; a new one where the kernel does not tell."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return zlib.crc32(file.read().strip())
     except OSError:
-        return str(uuid.uuid4())
+        return int.from_bytes(os.urandom(4), "big")
 
 
 def _sync_directory(path: str) -> None:

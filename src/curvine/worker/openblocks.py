@@ -19,6 +19,7 @@ from curvine.worker.iopool import IoPool
 from curvine.worker.staging import LEAST_PROMISE, Staging, copy_range
 from curvine.worker.stats import BlockStats
 from curvine.worker.tiers import Tiers
+from curvine.worker.trust import Trust
 
 # Writes at least this long (bytes) go to a thread: their copy into the page cache takes longer than
 # switching threads, and meanwhile the loop receives the next frame.
@@ -31,12 +32,15 @@ Buffer = bytes | bytearray | memoryview
 class OpenBlocks:
     """The blocks being written, and the directories that take them."""
 
-    def __init__(self, tiers: Tiers, io: IoPool) -> None:
+    def __init__(
+        self, tiers: Tiers, io: IoPool, *, checksums: bool = True, patience: float = 1.0
+    ) -> None:
         self.tiers = tiers
         self.io = io
         self.stats = BlockStats()
-        self._generations = Generations(tiers, io)
         self.index = BlockIndex({}, {})
+        self.trust = Trust(io, self.stats, enabled=checksums, patience=patience)
+        self._generations = Generations(tiers, io, self.trust)
 
     def write(self, open_block: OpenBlock, offset: int, data: Buffer) -> Awaitable[None] | None:
         """Put ``data`` at ``offset``. None = done; else await it."""
@@ -63,24 +67,32 @@ class OpenBlocks:
         except OSError:
             return self._write(open_block, offset, data)
         held.dir.took(monotonic() - started)
-        return None if written == len(data) else self._write(open_block, offset, data)
+        if written != len(data):
+            return self._write(open_block, offset, data)
+        held.wrote(offset, data)
+        return None
 
     async def _write(self, open_block: OpenBlock, offset: int, data: Buffer) -> None:
-        await self._put(open_block, offset, len(data), lambda fd: _write_all(fd, data, offset))
+        def work(held: Staging) -> None:
+            _write_all(held.open(), data, offset)
+            held.wrote(offset, data)
+
+        await self._put(open_block, offset, len(data), work)
 
     async def fill(
         self, open_block: OpenBlock, offset: int, source: int, source_offset: int, size: int
     ) -> None:
         """Copy ``size`` bytes of the file ``source`` to ``offset`` without leaving the kernel."""
 
-        def work(fd: int) -> None:
-            if copy_range(source, source_offset, fd, offset, size) != size:
+        def work(held: Staging) -> None:
+            held.spoiled(offset, size)
+            if copy_range(source, source_offset, held.open(), offset, size) != size:
                 raise IoFailed(f"the source ends before byte {source_offset + size}")
 
         await self._put(open_block, offset, size, work)
 
     async def _put(
-        self, open_block: OpenBlock, offset: int, size: int, work: Callable[[int], None]
+        self, open_block: OpenBlock, offset: int, size: int, work: Callable[[Staging], None]
     ) -> None:
         """Run ``work`` on a file that has room for ``size`` bytes at ``offset``, in a thread."""
         async with open_block.lock:
@@ -90,15 +102,16 @@ class OpenBlocks:
                 held = await self._move(open_block, held, size)
                 held.grow(offset, size)
             try:
-                await self.io.run(work, held.open())
+                await self.io.run(work, held)
             except OSError as error:
+                held.spoiled(offset, size)
                 if isinstance(error, CurvineError) or error.errno not in _FULL:
                     raise IoFailed(f"cannot write block {open_block.id}: {error}") from error
                 if not held.lent:  # what was taken of these bytes must not count
                     await self.io.run(held.cut_back, before)
                 held = await self._move(open_block, held, size)
                 held.grow(offset, size)
-                await self.io.run(work, held.open())
+                await self.io.run(work, held)
 
     async def lend(self, open_block: OpenBlock, offset: int, *, by_path: bool) -> Staging | None:
         """The staging file for a writer that writes by itself from ``offset`` on.

@@ -15,6 +15,7 @@ from curvine.telemetry.metric_table import WORKER
 from curvine.telemetry.metrics import Registry, show_process
 from curvine.worker.blockstore import BlockStore
 from curvine.worker.link import MasterLink
+from curvine.worker.scrubber import Scrubber
 
 
 class WorkerPages:
@@ -25,7 +26,9 @@ class WorkerPages:
         store: BlockStore,
         connections: Callable[[], int],
         link: Callable[[], MasterLink | None],
+        scrubber: Callable[[], Scrubber | None] = lambda: None,
     ) -> None:
+        self._scrubber = scrubber
         self._store = store
         self._connections = connections
         self._link = link
@@ -35,6 +38,7 @@ class WorkerPages:
         self._registry.adopt("file_layout_operation_us", ("finalize",), stats.finalizing)
         self._registry.before_scrape(self._streams)
         self._registry.before_scrape(self._storage)
+        self._registry.before_scrape(self._sums)
 
     def routes(self) -> tuple[Route, ...]:
         """Every path."""
@@ -75,6 +79,16 @@ class WorkerPages:
         show("read_blocks", stats.reads_remote, "remote")
         show("worker_active_connections", self._connections())
         show_process(self._registry)
+
+    def _sums(self) -> None:
+        show, stats, scrubber = self._registry.show, self._store.stats, self._scrubber()
+        show("worker_verified_bytes", stats.verified_bytes)
+        show("worker_scrubbed_bytes", stats.scrubbed_bytes)
+        show("worker_summed_blocks", stats.summed_blocks)
+        show("worker_unsummed_blocks", len(self._store.trust.unsummed))
+        show("worker_corrupt_blocks", stats.corrupt_blocks)
+        show("worker_set_aside_blocks", len(self._store.index.set_aside))
+        show("worker_oldest_check_seconds", scrubber.oldest if scrubber is not None else 0)
 
     def _storage(self) -> None:
         show, link, dirs = self._registry.show, self._link(), self._store.tiers.dirs

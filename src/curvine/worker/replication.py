@@ -29,9 +29,10 @@ from curvine.rpc.stream import BlockStream
 from curvine.wire.codes import RpcCode
 from curvine.wire.convert import read_address
 from curvine.wire.frame import Frame
-from curvine.wire.pb import master_pb2, replication_pb2, worker_pb2
+from curvine.wire.pb import replication_pb2, worker_pb2
 from curvine.worker.blockstore import BlockStore
 from curvine.worker.handlers.sessions import MAX_CHUNK, parse
+from curvine.worker.pace import Pace
 
 _log = logging.getLogger(__name__)
 
@@ -46,25 +47,6 @@ class SourceFailed(IoFailed):
     """The block's file cannot be read here, and will not be readable the next time."""
 
 
-class Pace:
-    """A rate shared by all copies. Bytes are paid for before they are sent; 0 = no limit."""
-
-    def __init__(self, rate: int, clock: Clock) -> None:
-        self._rate = rate
-        self._clock = clock
-        self._free_at = 0.0
-
-    async def pay(self, size: int) -> None:
-        """Wait until ``size`` bytes may be sent."""
-        if not self._rate:
-            return
-        now = self._clock.monotonic()
-        self._free_at = max(self._free_at, now) + size / self._rate
-        wait = self._free_at - size / self._rate - now
-        if wait > 0:
-            await asyncio.sleep(wait)
-
-
 class Copies:
     """The copies of one worker. ``submit`` is the handler of code 42."""
 
@@ -72,14 +54,12 @@ class Copies:
         self,
         conf: ClusterConf,
         store: BlockStore,
-        worker_id: int,
         master: MasterConnector,
         clock: Clock,
         auth: Auth | None = None,
     ) -> None:
         worker = conf.worker
         self._store = store
-        self._worker_id = worker_id
         self._master = master
         self._chunk = min(worker.block_replication_chunk_size or _DEFAULT_CHUNK, MAX_CHUNK)
         self._pace = Pace(worker.block_replication_rate, clock)
@@ -124,13 +104,7 @@ class Copies:
             if not damage:
                 return
             _log.error("block %d is damaged: %s", block, damage)
-            request = master_pb2.ReportUnderReplicatedBlocksRequest(block_ids=[block])
-            request.damaged_on = self._worker_id
-            header = request.SerializeToString()
-            code = RpcCode.REPORT_UNDER_REPLICATED_BLOCKS
-            await self._master.call(code, header, req_id=new_req_id())
-        except CurvineError as error:  # a real master does not take such reports
-            _log.info("the master was not told of a damaged block: %s", error)
+            self._store.on_damaged(block, damage)
         finally:
             self._suspects.discard(block)
 
@@ -200,6 +174,10 @@ class Copies:
         damage = await self._store.io.run(self._damage, block)
         if damage:
             raise SourceFailed(damage)
+        try:
+            await self._store.trust.ensure(block)
+        except IoFailed as error:
+            raise SourceFailed(error.message) from error
         fd, view = self._store.index.open_file(block)
         try:
             size = min(view.len, os.fstat(fd).st_size)

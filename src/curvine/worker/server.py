@@ -34,6 +34,7 @@ from curvine.wire.codes import (
     RpcCode,
 )
 from curvine.worker.blockstore import BlockStore
+from curvine.worker.damage import DamageReports
 from curvine.worker.handlers.batch import BatchHandler
 from curvine.worker.handlers.peers import PeerCheck
 from curvine.worker.handlers.read import ReadHandler
@@ -44,6 +45,7 @@ from curvine.worker.layout import Identity, Layout, new_identity
 from curvine.worker.link import MasterLink
 from curvine.worker.pages import WorkerPages
 from curvine.worker.replication import Copies
+from curvine.worker.scrubber import Scrubber
 from curvine.worker.tasks import LoadTasks, OpenUfs
 from curvine.worker.tiers import StorageDir, Tiers
 
@@ -70,7 +72,14 @@ class WorkerServer:
         self._auth = Auth.of(conf, clock)
         self._locks: list[int] = []
         self._io = IoPool(conf.worker.io_threads)
-        self.store = BlockStore(Tiers(self._open_dirs()), self._io)
+        self.store = BlockStore(
+            Tiers(self._open_dirs()),
+            self._io,
+            checksums=conf.worker.checksum,
+            patience=conf.worker.checksum_patience / 1000,
+        )
+        self._background: list[asyncio.Task[None]] = []
+        self._scrubber: Scrubber | None = None
         self._rpc: RpcServer | None = None
         self._http: HttpServer | None = None
         self._master: MasterConnector | None = None
@@ -95,9 +104,8 @@ class WorkerServer:
         identity = self.identity
         self._tasks = LoadTasks(conf, self.store, identity.worker_id, self._clock, self._open_ufs)
         self._master = self._connector()
-        self._copies = Copies(
-            conf, self.store, identity.worker_id, self._master, self._clock, self._auth
-        )
+        self._copies = Copies(conf, self.store, self._master, self._clock, self._auth)
+        self._start_scrubbing(self._master)
         self._rpc = RpcServer(
             self._handlers(self._tasks, self._copies),
             name="worker",
@@ -125,6 +133,9 @@ class WorkerServer:
         if self._link is not None and self._linking is not None:
             await self._link.stop()
             await self._linking
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         if self._http is not None:
             await self._http.close()
         if self._tasks is not None:
@@ -140,10 +151,28 @@ class WorkerServer:
         for lock in self._locks:
             os.close(lock)
 
+    def _start_scrubbing(self, master: MasterConnector) -> None:
+        """Checks in the background, and reports of what they and readers find."""
+        worker, loop = self._conf.worker, asyncio.get_running_loop()
+        reports = DamageReports(master, self._conf.cluster_id, self.identity.worker_id)
+        self.store.on_damaged = reports.tell
+        self._background.append(loop.create_task(reports.run()))
+        if worker.checksum:
+            self._scrubber = Scrubber(
+                self.store,
+                self._clock,
+                rate=worker.scrub_rate,
+                interval=worker.scrub_interval / 1000,
+                quarantine_time=worker.quarantine_time / 1000,
+            )
+            self._background.append(loop.create_task(self._scrubber.run()))
+
     async def _start_pages(self, rpc: RpcServer) -> int:
         """Serve the status pages; the port, 0 where they cannot be had."""
         worker = self._conf.worker
-        pages = WorkerPages(self.store, lambda: len(rpc.connections), lambda: self._link)
+        pages = WorkerPages(
+            self.store, lambda: len(rpc.connections), lambda: self._link, lambda: self._scrubber
+        )
         access = Access(names=(worker.hostname, self._conf.worker_advertised_host()))
         self._http = HttpServer(pages.routes(), name="worker", access=access)
         await self._http.start(worker.bind_host, worker.web_port)

@@ -9,7 +9,7 @@ Three modes:
 - APPEND: the published file itself, grown behind its published length. Nothing below that length is
   touched, and the worker serves no byte behind it before it is published, so readers of the old
   generation see it unchanged; appending costs what is appended, not a copy. The published length
-  stands in an extended attribute of the file (see ``layout``), so that a crash loses only the tail.
+  stands in the note of the file (see ``layout``), so that a crash loses only the tail.
   A write below the published length turns the generation into a COPY first.
 
 Functions and methods here block; short ones run on the loop, copies in threads. Sizes are bytes.
@@ -25,7 +25,8 @@ from enum import Enum
 
 from curvine.errors import Common, IoFailed
 from curvine.model.block import AllocOpts
-from curvine.worker.layout import BOOT_ATTRIBUTE, LENGTH_ATTRIBUTE, boot_id, bytes_used, remove
+from curvine.worker.layout import boot_id, bytes_used, remove
+from curvine.worker.sums import Buffer, Note, RunningSums, read_note, write_note
 from curvine.worker.tiers import StorageDir
 
 FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
@@ -33,6 +34,8 @@ FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 FIRST_PROMISE = 64 * 1024 * 1024
 LEAST_PROMISE = 1024 * 1024
 _COPY_STEP = 64 * 1024 * 1024
+# Bytes whose sums are read back while publishing; with more of them the sums come later.
+READ_BACK = 256 * 1024
 # fallocate modes of linux/falloc.h that the protocol knows
 KEEP_SIZE = 0x01
 ZERO_RANGE = 0x10
@@ -53,9 +56,8 @@ class Staging:
     """The file of an unpublished generation."""
 
     __slots__ = (
-        "base_used",
-        "counted", "dir", "fd", "floor", "lent", "mode", "path", "promised", "reserved",
-        "size",
+        "base_used", "counted", "dir", "fd", "floor", "lent", "mode", "path", "promised",
+        "reserved", "size", "sums", "was_lent",
     )  # fmt: skip
 
     def __init__(self, where: StorageDir, path: str, fd: int, mode: Mode, size: int) -> None:
@@ -70,6 +72,8 @@ class Staging:
         self.promised = 0  # offset up to which writers that write by themselves may write
         self.reserved = 0  # bytes set aside for that
         self.lent = False  # such a writer may have changed the size behind our back
+        self.was_lent = False  # or the bytes, at any time since
+        self.sums: RunningSums | None = None  # None: none are kept
 
     def open(self) -> int:
         """The descriptor, opened again if no writer was attached for a while."""
@@ -103,6 +107,8 @@ class Staging:
         if os.fstat(fd).st_size > size:
             os.ftruncate(fd, size)
         self.size = size
+        if self.sums is not None:
+            self.sums.cut(size)
         really = max(0, self.used() - self.base_used)
         self.dir.recount(self.counted, really)
         self.counted = really
@@ -131,6 +137,7 @@ class Staging:
         start; ``promise_more`` adds to it.
         """
         lent, self.lent = self.lent, True
+        self.was_lent = True
         if whole:
             done = self._promise(capacity, 0, share=2)
         else:
@@ -183,6 +190,8 @@ class Staging:
             raise Common(f"no room for {opts.len} bytes in {self.dir.layout.data_dir}")
         self.counted += max(0, more)
         fd = self.open()
+        if self.sums is not None:
+            self.sums.cut(opts.len if opts.truncate else 0)
         try:
             if opts.truncate:
                 os.ftruncate(fd, opts.len)
@@ -206,24 +215,60 @@ class Staging:
         os.ftruncate(self.open(), length)
         self.size = length
 
-    def mark_published(self, length: int) -> None:
-        """Write down the length that survives a crash (APPEND only)."""
-        os.setxattr(self.open(), LENGTH_ATTRIBUTE, f"{length} {boot_id()}".encode())
+    def wrote(self, offset: int, data: Buffer) -> None:
+        """``data`` has been written at ``offset``: add it to the sums."""
+        if self.sums is not None:
+            self.sums.put(offset, data)
 
-    def mark_appended(self) -> None:
-        """Say by the file's mode that it has a published length of its own, then write it down."""
-        self.mark_published(self.floor)
+    def spoiled(self, offset: int, size: int) -> None:
+        """Something has been written there, and nobody knows what."""
+        if self.sums is not None:
+            self.sums.spoil(offset, size)
+
+    def seal(self, length: int) -> bool:
+        """Write the note of a generation of ``length`` bytes; in APPEND that is what publishes it.
+
+        False: not every sum is known yet, and finding out takes long.
+        """
+        fd, sums = self.open(), self.sums
+        note = Note(length, boot_id())
+        if sums is not None:
+            if self.was_lent and self.mode is Mode.APPEND:
+                sums.lose()
+            elif self.was_lent:
+                sums.forget()
+            if sums.unknown(length) <= READ_BACK:
+                sums.read_back(fd, length)
+            note = sums.note(length, note.boot)
+        if (note.sums or self.mode is Mode.APPEND) and not write_note(fd, note):
+            if self.mode is Mode.APPEND:
+                raise OSError(errno.ENOTSUP, "the file system keeps no attributes any more")
+            return True
+        return sums is None or note.complete
+
+    def mark_appended(self, note: Note | None) -> bool:
+        """Write down the published length, then say by the file's mode that it counts; False where
+        the file system keeps no attributes. ``note``: what the file says so far."""
+        known = note or Note(self.floor, 0)
+        mark = Note(self.floor, boot_id(), known.shift, known.sums)
+        if not write_note(self.open(), mark):
+            return False
         os.fchmod(self.open(), 0o644 | stat.S_ISVTX)
+        return True
 
     def sync(self) -> None:
-        """Put data and length on the medium."""
-        if self.mode is Mode.APPEND:
-            os.fsync(self.open())  # the attribute as well
-        else:
-            os.fdatasync(self.open())
+        """Put data, length and note on the medium."""
+        os.fsync(self.open())
 
     def used(self) -> int:
         return bytes_used(os.fstat(self.open()))
+
+    def leave(self) -> None:
+        """Forget this generation and leave its file as it is."""
+        self._forget_promise()
+        self.dir.release(self.counted)
+        self.counted = 0
+        self.close()
 
     def discard(self) -> None:
         """Forget this generation: remove the file, or cut off what was appended."""
@@ -241,24 +286,27 @@ class Staging:
             self.close()
 
 
-def create(where: StorageDir, block: int) -> Staging:
+def create(where: StorageDir, block: int, *, summed: bool) -> Staging:
     """An empty NEW generation."""
     path = where.layout.staging_path(block)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     _mark_boot(fd)
-    return Staging(where, path, fd, Mode.NEW, 0)
+    held = Staging(where, path, fd, Mode.NEW, 0)
+    held.sums = RunningSums() if summed else None
+    return held
 
 
 def _mark_boot(fd: int) -> None:
     """Say that the file can be gone on with as long as the machine runs."""
     try:
-        os.setxattr(fd, BOOT_ATTRIBUTE, boot_id().encode())
+        # A file system without attributes: a restart of the worker gives the file up.
+        write_note(fd, Note(0, boot_id()))
     except OSError:
-        pass  # a file system without attributes: a restart of the worker gives the file up
+        pass  # what is wrong shows as soon as bytes come
 
 
 def append_to(
-    where: StorageDir, block: int, length: int, used: int, *, marked: bool
+    where: StorageDir, block: int, length: int, used: int, *, marked: bool, summed: bool
 ) -> Staging | None:
     """An APPEND generation on the published file, which has ``length`` bytes and takes ``used``;
     None where the length cannot be noted."""
@@ -267,11 +315,17 @@ def append_to(
     staging = Staging(where, path, fd, Mode.APPEND, length)
     staging.base_used = used
     try:
-        if not marked:
-            staging.mark_appended()
+        note = read_note(fd) if summed or not marked else None
+        if note is not None and note.length != length:
+            note = None
+        done = marked or staging.mark_appended(note)
     except OSError:
+        done = False
+    if not done:
         staging.close()
         return None
+    if summed:
+        staging.sums = RunningSums(note)
     return staging
 
 
@@ -279,7 +333,7 @@ def copy_of(
     where: StorageDir, block: int, source: str, length: int, charged: int, mode: Mode
 ) -> Staging:
     """A generation that starts with the first ``length`` bytes of ``source``; ``charged`` bytes
-    were counted for it."""
+    were counted for it. Without sums: the caller knows where they are."""
     path = where.layout.staging_path(block)
     target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:

@@ -14,8 +14,21 @@ class BlockStats:
     """Counters of one block store."""
 
     __slots__ = (
-        "finalizing", "opening", "read_bytes", "read_count", "read_seconds", "reads_local",
-        "reads_remote", "write_bytes", "write_count", "write_seconds", "writes_local",
+        "corrupt_blocks",
+        "finalizing",
+        "opening",
+        "read_bytes",
+        "read_count",
+        "read_seconds",
+        "reads_local",
+        "reads_remote",
+        "scrubbed_bytes",
+        "summed_blocks",
+        "verified_bytes",
+        "write_bytes",
+        "write_count",
+        "write_seconds",
+        "writes_local",
         "writes_remote",
     )  # fmt: skip
 
@@ -30,6 +43,10 @@ class BlockStats:
         self.write_seconds = 0.0
         self.writes_local = 0  # blocks opened
         self.writes_remote = 0
+        self.verified_bytes = 0  # compared with their sums before they were served
+        self.scrubbed_bytes = 0  # compared in the background
+        self.summed_blocks = 0  # that got their sums in the background
+        self.corrupt_blocks = 0
         self.opening = Durations()
         self.finalizing = Durations()
 

@@ -30,6 +30,7 @@ from curvine.worker.handlers.sessions import (
     uninitialized,
     unsupported,
 )
+from curvine.worker.trust import Check
 
 Reply = bytes | ReplyData
 
@@ -37,12 +38,13 @@ Reply = bytes | ReplyData
 class ReadSession(Session):
     """An open read. ``length`` is what the client asked for, ``physical`` what the file had."""
 
-    __slots__ = ("block", "chunk", "fd", "length", "physical", "position", "shared")
+    __slots__ = ("block", "check", "chunk", "fd", "length", "physical", "position", "shared")
 
     def __init__(self, req_id: int, fd: int, *, position: int, length: int, chunk: int) -> None:
         super().__init__(req_id)
         self.fd = fd  # -1: the client reads the file itself, by path
         self.block = 0
+        self.check: Check | None = None  # what is read has to be looked at first
         self.shared = False  # the client reads the file itself, by a duplicate of ``fd``
         self.position = position
         self.length = length
@@ -80,7 +82,7 @@ class ReadHandler:
             return self._complete(connection, frame)
         raise unsupported(frame)
 
-    def _open(self, connection: ServerConnection, frame: Frame) -> Reply:
+    def _open(self, connection: ServerConnection, frame: Frame) -> Reply | Awaitable[Reply]:
         slot = slot_of(connection)
         slot.drop()
         request = parse(worker_pb2.BlockReadRequest, frame.header)
@@ -94,15 +96,48 @@ class ReadHandler:
         )
         session.block = request.id
         by_itself = request.short_circuit and view.settled and view.len >= request.len
-        if not by_itself or connection.is_local:
-            session.fd, view = self._opened(request.id)
-            session.physical = min(view.len, os.fstat(session.fd).st_size)
-            by_itself = by_itself and session.physical >= request.len
-            session.shared = by_itself
+        session.fd, view = self._opened(request.id)
         slot.install(session)
+        info = os.fstat(session.fd)
+        session.physical = min(view.len, info.st_size)
+        by_itself = by_itself and session.physical >= request.len
+        trust = self._store.trust
+        if trust.needs_check(request.id, info.st_ctime_ns):
+            session.check = trust.check(request.id, session.fd)
+            if session.check is not None and by_itself:
+                return self._open_checked(connection, session, session.check, request, view)
+        return self._opened_reply(connection, session, request, view, by_itself=by_itself)
+
+    async def _open_checked(
+        self,
+        connection: ServerConnection,
+        session: ReadSession,
+        check: Check,
+        request: worker_pb2.BlockReadRequest,
+        view: View,
+    ) -> Reply:
+        """The file is given away once all of it was looked at; while that lasts, bytes are sent."""
+        whole = await check.whole(self._store.trust.patience)
+        if session.fd < 0:
+            raise Common("the connection was closed")
+        return self._opened_reply(connection, session, request, view, by_itself=whole)
+
+    def _opened_reply(
+        self,
+        connection: ServerConnection,
+        session: ReadSession,
+        request: worker_pb2.BlockReadRequest,
+        view: View,
+        *,
+        by_itself: bool,
+    ) -> Reply:
         self._store.stats.opened_for_read(local=by_itself)
-        header = _open_reply(request, view, by_path=by_itself and not connection.is_local)
-        return ReplyData(header, b"", session.fd if session.shared else None)
+        if by_itself and not connection.is_local:
+            session.close()  # upstream's clients: by path, and no file stays open here
+            return _open_reply(request, view, by_path=True)
+        session.shared = by_itself
+        header = _open_reply(request, view, by_path=False)
+        return ReplyData(header, b"", session.fd if by_itself else None)
 
     def _opened(self, block: int) -> tuple[int, View]:
         try:
@@ -142,8 +177,25 @@ class ReadHandler:
         if os.fstat(session.fd).st_size < session.physical:
             self._on_damaged(session.block)
             raise IoFailed(f"the block's file became shorter than its {session.physical} bytes")
+        check = session.check
+        if check is not None and not check.knows(start, size):
+            return self._looked_at(session, check, start, size, started)
         if session.length > session.physical:
             return self._padded(session, start, size, started)
+        session.position = start + size
+        self._store.stats.read(size, perf_counter() - started)
+        return ReplyData(DONE, FileSlice(session.fd, start, size))
+
+    async def _looked_at(
+        self, session: ReadSession, check: Check, start: int, size: int, started: float
+    ) -> Reply:
+        """A chunk of a block that has not been compared with its sums since it was written."""
+        await check.cover(start, size)
+        if session.fd < 0:
+            raise Common("the connection was closed")
+        check.read_ahead(start + size - 1)
+        if session.length > session.physical:
+            return await self._padded(session, start, size, started)
         session.position = start + size
         self._store.stats.read(size, perf_counter() - started)
         return ReplyData(DONE, FileSlice(session.fd, start, size))

@@ -109,7 +109,10 @@ class WriteHandler:
             self._peers.check(request.component_info)
             slot.greeted = True
         block = read_block(request.block)
-        unpublished, _ = self._store.index.lengths(block.id)
+        unpublished, published = self._store.index.lengths(block.id)
+        if block.len and block.alloc_opts is None and unpublished is None and published is None:
+            # The client goes on with bytes that are not here: what it left out would become zeros.
+            self._store.index.view(block.id)
         session = await open_session(
             self._store, frame.req_id, block, offset=request.off, capacity=request.block_size,
             resume=request.resume,
