@@ -323,7 +323,9 @@ class TestStore:
         async def work() -> None:
             await put(store, 1, b"hello")
             opened = await store.begin(2, StorageType.DISK, MIB, None)
-            store.write(opened, 0, b"abc")
+            waiting = store.write(opened, 0, b"abc")
+            if waiting is not None:  # the disk was slow a moment ago
+                await waiting
             rewrite = await store.begin(1, StorageType.DISK, MIB, None)
             waiting = store.write(rewrite, 0, b"J")
             assert waiting is not None
