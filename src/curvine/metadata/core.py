@@ -33,7 +33,7 @@ from curvine.metadata.retry import RetryCache
 from curvine.metadata.rules.tree import TREE_TOP_MODE
 from curvine.metadata.store import Store, StoreOptions
 from curvine.metadata.tally import Tallies
-from curvine.metadata.values import Change, Limits
+from curvine.metadata.values import Change, Deletion, Limits
 from curvine.model.inode import ROOT_INODE_ID, FileType
 
 _log = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ class Core:
         self._ring: deque[Change] = deque(maxlen=self.limits.change_ring)
         self._ring_start = self.epoch  # changes up to this epoch are not in the ring
         self._tallies = Tallies()
+        self._deletions: dict[int, Deletion] = {}  # detached directory -> what it belongs to
         self._reports: dict[int, set[int]] = {}  # worker id -> blocks it got since its report began
         self._log = LogSync(self._store.sync_log, sync_mode, sync_interval_ms / 1000)
 

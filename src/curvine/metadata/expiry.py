@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from curvine.metadata.core import Op
 from curvine.metadata.draft import Draft, expiry, expiry_bucket
 from curvine.metadata.keys import TTL_BUCKET_MS, Table, id_key, ttl_key, ttl_key_parts
-from curvine.metadata.rules.remove import reclaim
+from curvine.metadata.rules.remove import DETACHED_PARENT, Reclaimed, reclaim
 from curvine.metadata.stepping import Steps, finish
 from curvine.metadata.tables import Tables
-from curvine.metadata.values import ExpiredInode
+from curvine.metadata.values import Deletion, ExpiredInode
 from curvine.model.inode import FreeResult, TtlAction
 
+_PATIENCE_MS = 60_000  # a client gives up after 120 s
 _COUNTED = 5000  # rows that are really counted: some milliseconds
 
 
@@ -68,7 +70,7 @@ class Expiry(Tables):
         if inode is None or path is None or not 0 < expiry(inode) <= now:
             return FreeResult()
         if inode.ttl_action is TtlAction.DELETE:
-            return self.delete(path, recursive=True)
+            return (yield from self.delete_steps(path, recursive=True))
         result = yield from self.free_steps(path, recursive=True)
         if inode.is_dir:
             # A directory does not change by being freed: look at it again after another ttl_ms.
@@ -107,12 +109,53 @@ class Expiry(Tables):
         for key, _ in self._store.scan(Table.DETACHED, id_key(root), None):
             found = int.from_bytes(key, "big")
             draft = Draft(self._view, self._clock.now_ms())
-            done, last = reclaim(draft, found, limit, name if found == root else "")
+            step = reclaim(draft, found, limit, name if found == root else "")
             self._commit(draft)
-            self._reclaimed = (found, last)
-            return done
+            self._reclaimed = (found, step.last)
+            self._account(found, step)
+            return step.looked_at
         self._reclaimed = (0, "")
         return self.reclaim_step(limit) if root else 0  # those before it come next
+
+    def delete_steps(
+        self, path: str, recursive: bool = False, *, req_id: int = 0
+    ) -> Steps[FreeResult]:
+        """:meth:`delete`, and the reclaiming of a large subtree, so that the counts are right.
+
+        The path is gone after the first step. A replay waits for the same end. What takes more than
+        a minute goes on by itself; the counts are then those of the first minute.
+        """
+        if seen := self._replayed(Op.DELETE, req_id):
+            root, result = seen.inode_id, FreeResult()
+        else:
+            inode = self._view.resolve(path)
+            result = self.delete(path, recursive, req_id=req_id)
+            root = inode.id if inode is not None else 0
+            rest = self._view.inode(root)
+            if rest is not None and rest.parent == DETACHED_PARENT:
+                self._deletions[root] = Deletion({root})
+        deletion = self._deletions.get(root)
+        if deletion is None:
+            return result
+        end = self._clock.now_ms() + _PATIENCE_MS
+        while deletion.left and self._clock.now_ms() < end:
+            yield
+            self.reclaim_step()
+        return FreeResult(deletion.files, deletion.bytes)
+
+    def _account(self, root: int, step: Reclaimed) -> None:
+        """Count what a step released for the deletion that it belongs to."""
+        deletion = self._deletions.get(root)
+        if deletion is None:
+            return
+        deletion.files += step.released.inodes
+        deletion.bytes += step.released.bytes
+        for directory in step.detached:
+            self._deletions[directory] = deletion
+            deletion.left.add(directory)
+        if step.is_done:
+            del self._deletions[root]
+            deletion.left.discard(root)
 
     def is_reclaiming(self) -> bool:
         """Whether deleted subtrees wait for :meth:`reclaim_step`."""

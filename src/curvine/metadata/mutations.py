@@ -145,7 +145,7 @@ class Mutations(Reads):
 
     def delete(self, path: str, recursive: bool = False, *, req_id: int = 0) -> FreeResult:
         """Delete. A subtree above ``limits.delete_at_once`` is gone at once and reclaimed by
-        :meth:`Expiry.reclaim_step`; its counts are then reported as zero.
+        :meth:`Expiry.reclaim_step`; :meth:`Expiry.delete_steps` waits for that and its counts.
         """
         if self._replayed(Op.DELETE, req_id):
             return FreeResult()

@@ -69,6 +69,14 @@ class ExpiredInode(msgspec.Struct, frozen=True, gc=False):
     bucket: int
 
 
+class Deletion(msgspec.Struct):
+    """A deleted subtree that is being reclaimed for somebody who waits for its counts."""
+
+    left: set[int]  # detached directories of it
+    files: int = 0
+    bytes: int = 0  # over all replicas
+
+
 class LostBlocks(msgspec.Struct, frozen=True):
     """What the disappearance of replicas left behind.
 

@@ -34,9 +34,15 @@ def mkdir(master: Services, request: master_pb2.MkdirRequest, req_id: int) -> by
     return out.SerializeToString()
 
 
-def delete(master: Services, request: master_pb2.DeleteRequest, req_id: int) -> bytes:
+def delete(master: Services, request: master_pb2.DeleteRequest, req_id: int) -> Answer:
     """Code 3. The blocks are deleted by commands in the workers' next heartbeats."""
-    result = master.namespace.delete(request.path, request.recursive, req_id=req_id)
+    if request.recursive:
+        steps = master.namespace.delete_steps(request.path, recursive=True, req_id=req_id)
+        return in_turns(steps, _delete_answer)
+    return _delete_answer(master.namespace.delete(request.path, req_id=req_id))
+
+
+def _delete_answer(result: FreeResult) -> bytes:
     out = master_pb2.DeleteResponse()
     fill_free_result(out.res, result)
     return out.SerializeToString()

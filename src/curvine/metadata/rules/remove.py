@@ -8,6 +8,8 @@ part of the store, so a crash between steps loses nothing and leaks nothing.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec.structs import replace
 
 from curvine.errors import Common, DirectoryNotEmpty, NotFound
@@ -23,10 +25,20 @@ from curvine.model.path import is_under
 DETACHED_PARENT = 0  # parent id of the root of a detached subtree
 
 
+class Reclaimed(NamedTuple):
+    """One step of reclaiming a detached directory."""
+
+    looked_at: int  # inodes
+    last: str  # name behind which the next step goes on
+    released: FreeResult = FreeResult()
+    detached: tuple[int, ...] = ()  # its sub-directories, detached roots now
+    is_done: bool = False  # the directory itself is gone
+
+
 def delete(
     draft: Draft, path: str, recursive: bool, mounts: tuple[MountInfo, ...], at_once: int
 ) -> FreeResult:
-    """Delete a path; counts of a detached subtree are not known and reported as zero."""
+    """Delete a path; what a detached subtree holds is counted while it is reclaimed."""
     for mount in mounts:
         if path == mount.cv_path:
             raise Common(f"{path} is a mount point, unmount it first")
@@ -97,16 +109,17 @@ def detach(draft: Draft, inode: Inode) -> None:
     draft.dirs_moved = True
 
 
-def reclaim(draft: Draft, root_id: int, limit: int, after: str = "") -> tuple[int, str]:
+def reclaim(draft: Draft, root_id: int, limit: int, after: str = "") -> Reclaimed:
     """Take up to ``limit`` names behind ``after`` out of a detached directory.
 
-    Gives how many inodes were looked at, and the last name. Sub-directories become detached roots
-    themselves, a root that has no further name is removed.
+    Sub-directories become detached roots themselves, a root that has no further name is removed.
     """
     root = draft.inode(root_id)
     if root is None:
         draft.row(Table.DETACHED, id_key(root_id), None)
-        return 1, ""
+        return Reclaimed(1, "", is_done=True)
+    files = size = 0
+    detached: list[int] = []
     children: list[tuple[str, int]] = []
     for child in draft.view.children(root_id, after):
         children.append(child)
@@ -119,15 +132,20 @@ def reclaim(draft: Draft, root_id: int, limit: int, after: str = "") -> tuple[in
             continue
         if inode.is_dir:
             detach(draft, inode)
+            detached.append(inode_id)
         else:
-            unlink(draft, inode, root_id, name)
-    if len(children) < limit:
+            result = unlink(draft, inode, root_id, name)
+            files += result.inodes
+            size += result.bytes
+    is_done = len(children) < limit
+    if is_done:
         draft.drop(root)
         draft.row(Table.DETACHED, id_key(root_id), None)
     else:
         draft.put(replace(root, len=max(root.len - len(children), 0)))
     draft.dirs_moved = False  # no path led here any more
-    return len(children) + 1, children[-1][0] if children else ""
+    last = children[-1][0] if children else ""
+    return Reclaimed(len(children) + 1, last, FreeResult(files, size), tuple(detached), is_done)
 
 
 def _subtree(view: View, root: Inode, limit: int) -> list[tuple[Inode, int, str]] | None:
