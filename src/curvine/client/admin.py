@@ -12,7 +12,15 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from curvine.client.master_calls import MasterCaller
-from curvine.model.job import JobState, JobStatus, JobType, LoadCommand, TaskProgress
+from curvine.model.job import (
+    JobState,
+    JobStatus,
+    JobType,
+    ListedJob,
+    LoadCommand,
+    PendingExports,
+    TaskProgress,
+)
 from curvine.model.mount import MountInfo, MountOptions
 from curvine.model.worker import ComponentInfo, FilesystemInfo
 from curvine.wire.bincode import encode_load_command
@@ -23,8 +31,10 @@ from curvine.wire.convert_cluster import (
     decode_job_status,
     fill_mount_options,
     fill_progress,
+    read_listed_job,
     read_mount,
     read_mounts,
+    read_pending_exports,
 )
 from curvine.wire.pb import ext_pb2, job_pb2, master_pb2, mount_pb2
 
@@ -89,13 +99,25 @@ class Admin:
         """Start an export job."""
         return await self._submit(JobType.EXPORT, command, req_id)
 
-    async def job_status(self, job_id: str) -> JobStatus:
+    async def job_status(self, job_id: str, *, verbose: bool = False) -> JobStatus:
         """State and progress of a job. JobNotFound some minutes after its end."""
-        request = job_pb2.GetJobStatusRequest(job_id=job_id, verbose=False)
+        request = job_pb2.GetJobStatusRequest(job_id=job_id, verbose=verbose)
         frame = await self._master.call(
             RpcCode.GET_JOB_STATUS, request.SerializeToString(), req_id=self._new_req_id()
         )
         return decode_job_status(frame.header)
+
+    async def jobs(self) -> list[ListedJob]:
+        """Every job that the master knows, newest first. Masters of ours only."""
+        request = ext_pb2.ListJobsRequest()
+        answer = await self._call(RpcCode.LIST_JOBS, request, ext_pb2.ListJobsResponse)
+        return [read_listed_job(job) for job in answer.jobs]
+
+    async def pending_exports(self, path: str, limit: int) -> PendingExports:
+        """Changes at or below ``path`` that the under storage has not got. Masters of ours only."""
+        request = ext_pb2.ListExportsRequest(path=path, limit=limit)
+        answer = await self._call(RpcCode.LIST_EXPORTS, request, ext_pb2.ListExportsResponse)
+        return read_pending_exports(answer)
 
     async def cancel_job(self, job_id: str, *, req_id: int | None = None) -> None:
         """Stop a job; one that has ended is left as it is."""

@@ -193,10 +193,18 @@ class Namespace(MasterCalls):
         return answer.result
 
     async def set_attr(
-        self, path: str, changes: SetAttr, *, req_id: int | None = None
+        self,
+        path: str,
+        changes: SetAttr,
+        *,
+        unchanged_since: int | None = None,
+        req_id: int | None = None,
     ) -> FileStatus:
-        """Change attributes; the new status."""
+        """Change attributes; the new status. With ``unchanged_since`` (a ctime, ms) our masters
+        refuse (Common) where the file is open for writing or has changed since."""
         request = pb.SetAttrRequest(path=path)
+        if unchanged_since is not None:
+            request.unchanged_since = unchanged_since
         fill_set_attr(request.opts, changes)
         answer = await self._call(RpcCode.SET_ATTR, request, pb.SetAttrResponse, req_id, (path,))
         return read_status(answer.status)

@@ -28,12 +28,13 @@ from curvine.errors import (
     NotADirectory,
     NotFound,
 )
-from curvine.model.block import AllocOpts
+from curvine.model.block import AllocOpts, FileBlocks
 from curvine.model.inode import (
     CreateOpts,
     FileStatus,
     FileType,
     OpenFlag,
+    SetAttr,
     StorageState,
 )
 from curvine.model.mount import MountInfo, ufs_path_of
@@ -88,12 +89,18 @@ class NativeFiles:
             if status.storage_policy.state == StorageState.CV:
                 return cached  # changed here and not exported yet: nothing to fall back on
             return FallbackReader(status, cached, lambda: ufs.open_read(uri), source_mtime=mtime)
-        source = await ufs.open_read(uri)
-        if (source.length, source.mtime) != (status.len, mtime):
-            await source.close()
-            raise AbnormalData(f"{uri} is not the file any more that {path} stands for")
+        reader = await self._source(mount, path, status)
         if mount.auto_cache and mount.ttl_ms > 0 and status.len:
             self._auto_cache.missed(uri)
+        return reader
+
+    async def _source(self, mount: MountInfo, path: str, status: FileStatus) -> ReadableFile:
+        """A reader of the under storage's file. AbnormalData if it is another one by now."""
+        uri = ufs_path_of(mount, path)
+        source = await self._mounts.storage(mount).open_read(uri)
+        if (source.length, source.mtime) != (status.len, status.storage_policy.ufs_mtime):
+            await source.close()
+            raise AbnormalData(f"{uri} is not the file any more that {path} stands for")
         return UfsFileReader(status, source)
 
     async def create(
@@ -104,8 +111,11 @@ class NativeFiles:
         exclusive: bool,
         truncate: bool,
         req_id: int | None,
+        mount: MountInfo | None = None,
     ) -> FileWriter:
         """Open a file for writing, making it if it is not there."""
+        if mount is not None and not truncate and not exclusive:
+            await self._have_blocks(mount, path)
         flags = OpenFlag.WRONLY | OpenFlag.CREAT | (OpenFlag.TRUNC if truncate else 0)
         try:
             if exclusive:
@@ -125,25 +135,42 @@ class NativeFiles:
         self, mount: MountInfo | None, path: str, *, append: bool, req_id: int | None
     ) -> FileWriter:
         """Open an existing file for writing; one that lives in the under storage is copied in."""
-        source: ReadableFile | None = None
         if mount is not None:
-            status = await self._ns.status(path)
-            if status.storage_policy.state == StorageState.UFS and status.len:
-                source = await self.open_read(mount, path)
+            await self._have_blocks(mount, path)
         flags = OpenFlag.WRONLY | (OpenFlag.APPEND if append else 0)
         opts = self._cluster.create_opts()
         try:
             file = await self._ns.open_file(path, opts, flags, req_id=req_id)
-            writer = self._cluster.writer(file)
-            if source is not None and not file.blocks:
-                await _copy_in(source, writer)
+            return self._cluster.writer(file)
         except Common as error:
             await self.explain(path, error)
             raise
+
+    async def _have_blocks(self, mount: MountInfo, path: str) -> None:
+        try:
+            status = await self._ns.status(path)
+        except NotFound:
+            return
+        if status.storage_policy.state == StorageState.UFS and status.len:
+            await self._copy_in(mount, path, status)
+
+    async def _copy_in(self, mount: MountInfo, path: str, status: FileStatus) -> None:
+        """Give a file that has its bytes only in the under storage its blocks.
+
+        It stays a file of the under storage until the last call makes it one of both: a copy that
+        fails half-way loses nothing, and name, owner and mode do not change.
+        """
+        source = await self._source(mount, path, status)
+        try:
+            writer = self._cluster.writer(FileBlocks(status))
+            try:
+                await _fill(source, writer)
+                await writer.close(SetAttr(ufs_mtime=status.storage_policy.ufs_mtime))
+            except BaseException:
+                await writer.forsake()
+                raise
         finally:
-            if source is not None:
-                await source.close()
-        return writer
+            await source.close()
 
     async def resize(self, path: str, length: int, req_id: int | None) -> FileStatus:
         """Set a file's length; bytes that appear are zeros."""
@@ -191,7 +218,7 @@ class NativeFiles:
         return entries if limit is None else entries[:limit]
 
 
-async def _copy_in(source: ReadableFile, writer: FileWriter) -> None:
+async def _fill(source: ReadableFile, writer: FileWriter) -> None:
     """Copy a whole file, so that it can be changed in part."""
     offset = 0
     while offset < source.length:
@@ -200,4 +227,3 @@ async def _copy_in(source: ReadableFile, writer: FileWriter) -> None:
             raise AbnormalData(f"{source.status.path} ended at {offset} of {source.length} bytes")
         await writer.write(offset, data)
         offset += len(data)
-    await writer.flush()

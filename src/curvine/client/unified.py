@@ -176,8 +176,9 @@ class UnifiedFileSystem(ClusterDoor):
             block_size=block_size, size_hint=size_hint,
         )  # fmt: skip
         return await self._native.create(
-            path, _under(mount, opts), exclusive=exclusive, truncate=truncate, req_id=req_id
-        )
+            path, _under(mount, opts), exclusive=exclusive, truncate=truncate, req_id=req_id,
+            mount=mount,
+        )  # fmt: skip
 
     async def open_write(
         self, path: str, append: bool = False, *, req_id: int | None = None

@@ -171,6 +171,14 @@ class FileWriter:
             finally:
                 self._slots.leave()
 
+    async def forsake(self) -> None:
+        """Give up what was not published; the file on the master stays as it is."""
+        async with self._lock:
+            if not self._closed:
+                self._closed = True
+                await self._slots.close_readers()
+                await self._slots.give_up()
+
     def _check(self) -> None:
         if self._slots.failure is not None:
             raise self._slots.failure

@@ -6,6 +6,7 @@ Source: control-plane specification 5.17. Sizes are bytes, times ms.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
@@ -14,6 +15,7 @@ import msgspec
 
 from curvine.config.schema import ClientConf
 from curvine.errors import Common, NotFound
+from curvine.metadata.engine import Namespace
 from curvine.model.inode import (
     DEFAULT_BLOCK_SIZE,
     FileStatus,
@@ -48,11 +50,13 @@ class Source(msgspec.Struct, frozen=True):
     mount: MountInfo
     uri: str
     path: str
+    named: str = ""  # what the job is named for, where it is not the URI
 
     @property
     def job_id(self) -> str:
         """The same source always gives the same job."""
-        return "job_" + hashlib.md5(self.uri.encode(), usedforsecurity=False).hexdigest()
+        name = (self.named or self.uri).encode("utf-8", "surrogatepass")
+        return "job_" + hashlib.md5(name, usedforsecurity=False).hexdigest()
 
 
 class PlannedFile(msgspec.Struct, frozen=True):
@@ -88,6 +92,52 @@ def resolve_source(
     if not status.is_dir and status.storage_policy.ufs_mtime == 0:
         raise Common(f"{source} is not known to exist in the under storage")
     return Source(mount, ufs_path_of(mount, source), source)
+
+
+def resolve_export(
+    command: LoadCommand, mounts: tuple[MountInfo, ...], status_of: StatusOf
+) -> Source:
+    """What an export of a Curvine path means; its job is named for that path."""
+    source = _without_end(command.source_path)
+    if not source:
+        raise Common("An export needs a source path")
+    if "://" in source:
+        raise Common(f"{source} is not a path of the cluster; an export goes from there")
+    if command.target_path:
+        raise Common(f"The target of {source} follows from its mount, leave it out")
+    mount = mount_of_path(mounts, source)
+    if mount is None:
+        raise Common(f"{source} is not under any mount")
+    status_of(source)
+    return Source(mount, ufs_path_of(mount, source), source, named=source)
+
+
+async def export_files(namespace: Namespace, ufs: Ufs, job: LoadJob) -> AsyncIterator[PlannedFile]:
+    """Files at or below an export's source; present is one that the under storage has already.
+
+    Below a cache_mode mount the under storage is the truth and has everything. A file that is open
+    for writing is left out: closing it exports it.
+    """
+    mount = job.mount
+    step = 0
+    for status in namespace.tree(job.source_path):
+        step += 1
+        if step % 200 == 0:
+            await asyncio.sleep(0)
+        if status.file_type is not FileType.FILE or not status.is_complete:
+            continue
+        uri = ufs_path_of(mount, status.path)
+        policy = status.storage_policy
+        here = mount.write_type is WriteType.CACHE_MODE or policy.state is StorageState.UFS
+        if not here and policy.state is StorageState.BOTH:
+            try:
+                found = await ufs.stat(uri)
+            except NotFound:
+                pass
+            else:
+                same = (found.len, found.mtime) == (status.len, policy.ufs_mtime)
+                here = same or job.overwrite is False
+        yield PlannedFile(uri, status.path, status.len, present=here)
 
 
 def resolve_options(

@@ -93,6 +93,12 @@ class MetricValues:
         for name, size in namespace.memory().items():
             show("rocksdb_metrics", size, name)
         show("load_jobs", self._master.jobs.active)
+        exporter = self._master.exporter
+        show("exports_waiting", exporter.pending)
+        show("exports_failing", exporter.failing)
+        show("exports_done", exporter.exported)
+        show("exports_bytes", exporter.tasks.bytes_done)
+        show("exports_failures", exporter.failures)
         for name, value in self._upkeep().items():
             if name in self._registry:
                 show(name, value)

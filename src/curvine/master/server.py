@@ -15,6 +15,7 @@ from curvine.master.chores import Chores
 from curvine.master.decommission import Decommission
 from curvine.master.dispatch import handlers, unknown
 from curvine.master.eviction import Eviction
+from curvine.master.exporter import Exporter
 from curvine.master.jobs import LoadJobs, OpenUfs
 from curvine.master.locate import Locator
 from curvine.master.metric_values import MetricValues
@@ -25,6 +26,7 @@ from curvine.master.replication import Replication
 from curvine.master.reports import FullReports
 from curvine.master.services import Services
 from curvine.master.table import ROWS
+from curvine.master.task_sending import TaskSender
 from curvine.master.watch import WatchHub
 from curvine.master.worker_calls import WorkerCalls
 from curvine.master.workers import Roster, WorkerMap
@@ -58,17 +60,9 @@ class MasterServer:
         reports = FullReports(clock)
         auth = Auth.of(conf, clock)
         self._calls = WorkerCalls(auth)
-        jobs = LoadJobs(
-            conf.job,
-            conf.client,
-            clock,
-            workers,
-            placement,
-            self._calls,
-            namespace.mounts,
-            namespace.status,
-            open_ufs,
-        )
+        sender = TaskSender(workers, placement, self._calls)
+        exporter = Exporter(conf.job, conf.client, clock, namespace, sender, open_ufs)
+        jobs = LoadJobs(conf.job, conf.client, clock, namespace, sender, exporter, open_ufs)
         replication = Replication(master, clock, namespace, workers, placement, self._calls)
         decommission = Decommission(clock, namespace, workers, replication)
         eviction = Eviction(master, clock, namespace, workers)
@@ -81,6 +75,7 @@ class MasterServer:
             locator=Locator(workers),
             reports=reports,
             jobs=jobs,
+            exporter=exporter,
             watch=WatchHub(lambda: namespace.epoch),
             metrics=Metrics(),
             replication=replication,
@@ -124,6 +119,8 @@ class MasterServer:
         host, port = await self._rpc.start(self._conf.master.bind_host, self._conf.master.rpc_port)
         self.services.address = f"{self._conf.master.hostname}:{port}"
         self.services.chores.start()
+        self.services.exporter.start()
+        self.services.jobs.start()
         self._probe.start()
         await self._http.start(self._conf.master.bind_host, self._conf.master.web_port)
         return host, port
@@ -136,6 +133,7 @@ class MasterServer:
         await self.services.chores.close()
         await self.services.summing.close()
         await self.services.jobs.close()
+        await self.services.exporter.close()
         self._calls.close()
         self._stop_listening()
         self.services.watch.close()

@@ -12,6 +12,7 @@ from curvine.errors import NotLeader
 from curvine.master.chores import Chores
 from curvine.master.decommission import Decommission
 from curvine.master.eviction import Eviction
+from curvine.master.exporter import Exporter
 from curvine.master.jobs import LoadJobs
 from curvine.master.locate import Locator
 from curvine.master.metrics import Metrics
@@ -39,6 +40,7 @@ class Services:
     locator: Locator
     reports: FullReports
     jobs: LoadJobs
+    exporter: Exporter
     watch: WatchHub
     metrics: Metrics
     replication: Replication

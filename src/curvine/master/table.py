@@ -111,5 +111,8 @@ ROWS: tuple[Row | StreamRow, ...] = (
         mounts.mount_secrets),
     Row(RpcCode.CONTENT_SUMMARY, ext_pb2.ContentSummaryRequest, ext_pb2.ContentSummaryResponse,
         namespace.content_summary),
+    Row(RpcCode.LIST_JOBS, ext_pb2.ListJobsRequest, ext_pb2.ListJobsResponse, jobs.list_jobs),
+    Row(RpcCode.LIST_EXPORTS, ext_pb2.ListExportsRequest, ext_pb2.ListExportsResponse,
+        jobs.list_exports),
 )
 # fmt: on

@@ -14,12 +14,14 @@ from itertools import islice
 from msgspec.structs import replace
 
 from curvine.errors import BlockNotFound
+from curvine.metadata.core import Op
 from curvine.metadata.draft import Draft
 from curvine.metadata.keys import Table, worker_block_key, worker_key_block, worker_range
 from curvine.metadata.mutations import Mutations
-from curvine.metadata.records import Block, Inode
-from curvine.metadata.values import ChangeKind, LostBlocks
-from curvine.model.block import block_owner
+from curvine.metadata.records import Block, Inode, stored_block
+from curvine.metadata.rules import blocks, exports
+from curvine.metadata.values import ChangeKind, LostBlocks, StoredBlock, StoredFile
+from curvine.model.block import AllocOpts, block_owner
 from curvine.model.inode import StorageState, StorageType, TtlAction
 
 _SWEEP_STEP = 100  # blocks of a worker looked at in one batch
@@ -28,7 +30,40 @@ Reported = tuple[int, int, StorageType]  # block id, length, medium
 
 
 class BlockTable(Mutations):
-    """Block locations by worker."""
+    """Block locations by worker, and the length of files."""
+
+    def resize(
+        self, path: str, opts: AllocOpts, *, available: int | None = None, req_id: int = 0
+    ) -> StoredFile:
+        """Truncate or extend; ``available`` is the cluster's free space in bytes."""
+        if seen := self._replayed(Op.RESIZE, req_id):
+            return self._file(path, self._seen_inode(path, seen))
+
+        def rule(draft: Draft) -> Inode:
+            inode = blocks.resize(draft, path, opts, available)
+            if not inode.writers and not draft.is_empty:
+                exports.content_changed(draft, inode)
+            draft.subject = inode.id
+            return inode
+
+        return self._file(path, self._mutate(Op.RESIZE, req_id, rule))
+
+    def assign_worker(
+        self,
+        path: str,
+        block_id: int,
+        workers: Sequence[int],
+        *,
+        exclude: Collection[int] = (),
+        req_id: int = 0,
+    ) -> StoredBlock:
+        """Record ``workers`` for a block that has none (or only failed ones, ``exclude``)."""
+        inode, block = self._mutate(
+            Op.ASSIGN_WORKER,
+            req_id,
+            lambda draft: blocks.assign_worker(draft, path, block_id, workers, exclude),
+        )
+        return stored_block(inode, block)
 
     def block_report(
         self,

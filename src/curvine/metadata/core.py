@@ -26,6 +26,7 @@ from curvine.metadata.records import (
     FORMAT_VERSION,
     RECORD_VERSION,
     Batch,
+    ExportRow,
     Inode,
     RetryRow,
 )
@@ -97,6 +98,8 @@ class Core:
             self._store.close()
             raise
         self._listeners: list[Listener] = []
+        # Called on the engine's thread with what has to be exported, once that is in the log.
+        self.on_export: Callable[[list[tuple[bytes, ExportRow]]], None] | None = None
         self._ring: deque[Change] = deque(maxlen=self.limits.change_ring)
         self._ring_start = self.epoch  # changes up to this epoch are not in the ring
         self._tallies = Tallies()
@@ -199,6 +202,8 @@ class Core:
             self._note_new_replicas(batch)
         if draft.changes:
             self._publish(draft, epoch)
+        if draft.exports and self.on_export is not None:
+            self.on_export(draft.exports)
 
     def _note_new_replicas(self, batch: Batch) -> None:
         for table, key, value in batch.rows:

@@ -19,13 +19,23 @@ from curvine.metadata.keys import (
     TTL_BUCKET_MS,
     Table,
     entry_key,
+    export_key,
     id_key,
     ttl_key,
     worker_block_key,
 )
-from curvine.metadata.records import RECORD_VERSION, Batch, Block, Inode, State
+from curvine.metadata.records import (
+    RECORD_VERSION,
+    Batch,
+    Block,
+    ExportRow,
+    Inode,
+    State,
+    encode,
+)
 from curvine.metadata.values import ChangeKind
 from curvine.model.inode import StorageState, TtlAction
+from curvine.model.mount import MountInfo
 
 MAX_FORMER = 8  # lost workers remembered per block; older ones start from nothing when they return
 
@@ -34,6 +44,7 @@ class View(Protocol):
     """Committed state, as far as rules look at it."""
 
     state: State
+    mounts: tuple[MountInfo, ...]
 
     def inode(self, inode_id: int) -> Inode | None: ...
 
@@ -63,6 +74,7 @@ class Draft:
         "changes",
         "dirs",
         "dirs_moved",
+        "exports",
         "files",
         "first_new",
         "mounts_changed",
@@ -83,6 +95,7 @@ class Draft:
         self.mounts_changed = False
         self.subject = 0  # the inode that a replay of this request is about
         self.changes: list[tuple[ChangeKind, str, int, int, str]] = []
+        self.exports: list[tuple[bytes, ExportRow]] = []
         self._inodes: dict[int, Inode | None] = {}
         self.first_new = state.next_inode  # ids from here on did not exist before
         self._entries: dict[bytes, int] = {}
@@ -217,6 +230,12 @@ class Draft:
     def row(self, table: Table, key: bytes, value: bytes | None) -> None:
         """Store or remove (None) a row of an index table."""
         self._rows.append((table, key, value))
+
+    def export(self, change: ExportRow) -> None:
+        """Have the under storage follow, in the order of these calls."""
+        key = export_key(self.view.state.epoch + 1, len(self.exports))
+        self.exports.append((key, change))
+        self._rows.append((Table.EXPORT, key, encode(change)))
 
     def note(self, kind: ChangeKind, path: str, inode: Inode) -> None:
         """Tell watchers about ``path``, once the batch is in the log."""

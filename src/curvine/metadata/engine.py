@@ -3,13 +3,14 @@
 
 ``core`` (open, mutate, sync, changes) < ``reads`` < ``mutations`` < ``blocktable`` < ``upkeep``
 (facts for redundancy and eviction, notes) < ``tables`` (mounts, locks) < ``expiry`` <
-``snapshot`` < ``summaries``. What the operations mean stands in ``rules``.
+``snapshot`` < ``summaries`` < ``ledger`` (changes to export, rows of jobs). What the operations
+mean stands in ``rules``.
 """
 
 from __future__ import annotations
 
-from curvine.metadata.summaries import Summaries
+from curvine.metadata.ledger import Ledger
 
 
-class Namespace(Summaries):
+class Namespace(Ledger):
     """The metadata of a cluster, in one directory, owned by one thread of one process."""

@@ -12,6 +12,8 @@ RETRY         epoch (8)                       RetryRow: answered request ids, ol
 LOCK          inode id (8)                    LockRow
 MOUNT         mount id (4)                    MountRow
 META          text                            engine state, format version
+EXPORT        epoch (8) + number (2)          ExportRow: changes that the under storage has to get
+JOB           text                            rows of the master's load and export jobs
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ class Table(IntEnum):
     RETRY = 8
     LOCK = 9
     MOUNT = 10
+    EXPORT = 11
+    JOB = 12
 
 
 TABLE_NAMES = tuple(table.name.lower() for table in Table)
@@ -58,6 +62,11 @@ ttl_key = _PAIR.pack
 def id_key(number: int) -> bytes:
     """Key of an inode, block or epoch."""
     return number.to_bytes(8, "big")
+
+
+def export_key(epoch: int, number: int) -> bytes:
+    """Key of a change to export: they sort in the order in which they were made."""
+    return epoch.to_bytes(8, "big") + number.to_bytes(2, "big")
 
 
 def mount_key(mount_id: int) -> bytes:

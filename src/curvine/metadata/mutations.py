@@ -7,7 +7,7 @@ after a restart, is not executed again: it is answered from the present state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from curvine.errors import Common, NotFound
@@ -15,11 +15,20 @@ from curvine.metadata.core import Op
 from curvine.metadata.draft import Draft
 from curvine.metadata.reads import Reads
 from curvine.metadata.records import Block, Inode, RetryRow, status_of, stored_block
-from curvine.metadata.rules import attr, blocks, create, links, remove, rename, tree
+from curvine.metadata.rules import (
+    attr,
+    blocks,
+    create,
+    exports,
+    links,
+    remove,
+    rename,
+    tree,
+)
 from curvine.metadata.rules.remove import DETACHED_PARENT
 from curvine.metadata.stepping import Steps, finish
 from curvine.metadata.values import ChangeKind, StoredBlock, StoredFile
-from curvine.model.block import AllocOpts, CommitBlock
+from curvine.model.block import CommitBlock
 from curvine.model.inode import (
     ACCESS_MASK,
     CreateOpts,
@@ -60,7 +69,13 @@ class Mutations(Reads):
         """Make a directory; with create_parent an existing one is fine."""
         if seen := self._replayed(Op.MKDIR, req_id):
             return self._current(path, seen)
-        return self._changed(Op.MKDIR, req_id, path, lambda draft: tree.mkdir(draft, path, opts))
+
+        def rule(draft: Draft) -> Inode:
+            inode = tree.mkdir(draft, path, opts)
+            exports.directory_made(draft, path, inode)
+            return inode
+
+        return self._changed(Op.MKDIR, req_id, path, rule)
 
     def create(self, path: str, opts: CreateOpts, flags: int, *, req_id: int = 0) -> FileStatus:
         """Create a file, or overwrite it where flags say so."""
@@ -122,26 +137,39 @@ class Mutations(Reads):
         """A symbolic link; the target is stored as it is."""
         if seen := self._replayed(Op.SYMLINK, req_id):
             return self._current(link, seen)
-        return self._changed(
-            Op.SYMLINK,
-            req_id,
-            link,
-            lambda draft: links.symlink(draft, target, link, force, mode, owner, group),
-        )
+
+        def rule(draft: Draft) -> Inode:
+            inode = links.symlink(draft, target, link, force, mode, owner, group)
+            exports.link_made(draft, link, inode)
+            return inode
+
+        return self._changed(Op.SYMLINK, req_id, link, rule)
 
     def link(self, src: str, dst: str, *, req_id: int = 0) -> FileStatus:
         """A hard link ``dst`` to the file ``src``."""
         if seen := self._replayed(Op.LINK, req_id):
             return self._current(dst, seen)
-        return self._changed(Op.LINK, req_id, dst, lambda draft: links.link(draft, src, dst))
+
+        def rule(draft: Draft) -> Inode:
+            inode = links.link(draft, src, dst)
+            exports.name_added(draft, dst, inode)
+            return inode
+
+        return self._changed(Op.LINK, req_id, dst, rule)
 
     def rename(self, src: str, dst: str, flags: int = RenameFlag.NONE, *, req_id: int = 0) -> bool:
         """Rename; False only where both paths are the same."""
         if self._replayed(Op.RENAME, req_id):
             return True
-        return self._mutate(
-            Op.RENAME, req_id, lambda draft: rename.rename(draft, src, dst, int(flags))
-        )
+
+        def rule(draft: Draft) -> bool:
+            source = draft.view.resolve(src)
+            moved = rename.rename(draft, src, dst, int(flags))
+            if source is not None:
+                exports.renamed(draft, src, dst, source, int(flags))
+            return moved
+
+        return self._mutate(Op.RENAME, req_id, rule)
 
     def delete(self, path: str, recursive: bool = False, *, req_id: int = 0) -> FreeResult:
         """Delete. A subtree above ``limits.delete_at_once`` is gone at once and reclaimed by
@@ -150,9 +178,15 @@ class Mutations(Reads):
         if self._replayed(Op.DELETE, req_id):
             return FreeResult()
         mounts, at_once = self._view.mounts, self.limits.delete_at_once
-        return self._mutate(
-            Op.DELETE, req_id, lambda d: remove.delete(d, path, recursive, mounts, at_once)
-        )
+
+        def rule(draft: Draft) -> FreeResult:
+            inode = draft.view.resolve(path)
+            result = remove.delete(draft, path, recursive, mounts, at_once)
+            if inode is not None:
+                exports.deleted(draft, path, inode)
+            return result
+
+        return self._mutate(Op.DELETE, req_id, rule)
 
     # -- attributes ----------------------------------------------------------------------------
 
@@ -273,42 +307,13 @@ class Mutations(Reads):
                 draft, path, inode_id, length, client_name, commits, only_flush, set_attr,
                 drop_unused,
             )  # fmt: skip
+            if not only_flush:
+                exports.content_changed(draft, inode)
             draft.subject = inode.id
             return inode
 
         inode = self._mutate(Op.COMPLETE, req_id, rule)
         return self._file(path, inode) if only_flush else StoredFile(_status(inode, path))
-
-    def resize(
-        self, path: str, opts: AllocOpts, *, available: int | None = None, req_id: int = 0
-    ) -> StoredFile:
-        """Truncate or extend; ``available`` is the cluster's free space in bytes."""
-        if seen := self._replayed(Op.RESIZE, req_id):
-            return self._file(path, self._seen_inode(path, seen))
-
-        def rule(draft: Draft) -> Inode:
-            inode = blocks.resize(draft, path, opts, available)
-            draft.subject = inode.id
-            return inode
-
-        return self._file(path, self._mutate(Op.RESIZE, req_id, rule))
-
-    def assign_worker(
-        self,
-        path: str,
-        block_id: int,
-        workers: Sequence[int],
-        *,
-        exclude: Collection[int] = (),
-        req_id: int = 0,
-    ) -> StoredBlock:
-        """Record ``workers`` for a block that has none (or only failed ones, ``exclude``)."""
-        inode, block = self._mutate(
-            Op.ASSIGN_WORKER,
-            req_id,
-            lambda draft: blocks.assign_worker(draft, path, block_id, workers, exclude),
-        )
-        return stored_block(inode, block)
 
     # -- parts ---------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ get. Times are ms, lengths bytes.
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import msgspec
 
 from curvine.metadata.values import StoredBlock
@@ -140,6 +142,35 @@ class MountRow(msgspec.Struct, frozen=True, array_like=True):
     mount: MountInfo
 
 
+class ExportKind(IntEnum):
+    """What the under storage of an fs_mode mount has to follow. Stored: never renumber."""
+
+    MKDIR = 1
+    FILE = 2  # the content of the file, as it is when the export runs
+    RENAME = 3
+    DELETE = 4
+    LINK = 5
+
+
+class ExportRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One change to export. ``target`` is where a rename leads, or what a link points to.
+
+    ``len`` and ``ufs_mtime`` of a deleted file are those of the object that it stood for; a
+    ``ufs_mtime`` of 0 says that it was changed in the cluster, or that it is a directory.
+    """
+
+    v: int
+    kind: ExportKind
+    mount_id: int
+    path: str
+    inode_id: int
+    target: str = ""
+    is_dir: bool = False
+    len: int = 0
+    ufs_mtime: int = 0
+    time: int = 0
+
+
 class Batch(msgspec.Struct, frozen=True, array_like=True):
     """All records of one mutation: applied as a whole or not at all.
 
@@ -166,6 +197,7 @@ decode_state = msgspec.msgpack.Decoder(State).decode
 decode_retry = msgspec.msgpack.Decoder(RetryRow).decode
 decode_locks = msgspec.msgpack.Decoder(LockRow).decode
 decode_mount = msgspec.msgpack.Decoder(MountRow).decode
+decode_export = msgspec.msgpack.Decoder(ExportRow).decode
 decode_batch = msgspec.msgpack.Decoder(Batch).decode
 
 

@@ -16,6 +16,7 @@ import msgspec
 from curvine.metadata.blocktable import BlockTable
 from curvine.metadata.keys import Table, id_key, worker_block_key
 from curvine.metadata.records import Block, Inode, decode_block, decode_inode
+from curvine.metadata.rules import exports
 from curvine.metadata.rules.attr import free_file
 from curvine.metadata.values import ChangeKind
 from curvine.model.block import block_owner
@@ -122,8 +123,8 @@ class Upkeep(BlockTable):
         file = self.cached_file(inode_id)
         if file is None:
             return FreeResult()
-        if delete:
-            return self.delete(file.path)
+        if delete and exports.fs_mount(self._draft(), file.path) is None:
+            return self.delete(file.path)  # in fs_mode that would delete the source as well
         draft = self._draft()
         inode = draft.existing(inode_id)
         result = free_file(draft, inode)

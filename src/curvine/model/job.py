@@ -85,6 +85,25 @@ class TaskProgress(msgspec.Struct, frozen=True, gc=False):
     total_size: int = 0
     update_time: int = 0
     message: str = ""
+    retryable: bool = False  # of a failed task: it may well work later
+
+
+class JobFailure(msgspec.Struct, frozen=True, gc=False):
+    """A file of a job that failed, and why."""
+
+    path: str
+    reason: str
+
+
+class JobFiles(msgspec.Struct, frozen=True):
+    """Files of a job; told by our own masters only. ``started`` in ms."""
+
+    total: int = 0
+    done: int = 0  # skipped ones included
+    skipped: int = 0
+    failed: int = 0
+    started: int = 0
+    failures: tuple[JobFailure, ...] = ()  # the first ones
 
 
 class JobStatus(msgspec.Struct, frozen=True):
@@ -95,3 +114,31 @@ class JobStatus(msgspec.Struct, frozen=True):
     source_path: str = ""
     target_path: str = ""
     progress: TaskProgress = TaskProgress()
+    files: JobFiles | None = None
+
+
+class ListedJob(msgspec.Struct, frozen=True):
+    """A job in a list of jobs."""
+
+    kind: str
+    status: JobStatus
+
+
+class PendingExport(msgspec.Struct, frozen=True, gc=False):
+    """A change that an under storage has not got yet. ``since`` in ms."""
+
+    kind: str  # mkdir, file, rename, delete, link
+    path: str
+    target: str = ""  # of a rename
+    since: int = 0
+    attempts: int = 0  # that failed
+    failure: str = ""
+    running: bool = False
+
+
+class PendingExports(msgspec.Struct, frozen=True):
+    """Some of the waiting changes, failing ones first, and how many there are in all."""
+
+    exports: tuple[PendingExport, ...] = ()
+    waiting: int = 0
+    failing: int = 0

@@ -76,7 +76,12 @@ MASTER = (
         ("client_addr", "verdict"), absent="clients are not judged by their release"),
     Metric("compat_enforce_rejected_total", COUNTER, "Peers refused because of their release",
         ("component", "verdict"), absent="the master refuses nobody because of a release"),
-    Metric("load_jobs", GAUGE, "Ours. Load jobs that have not ended"),
+    Metric("load_jobs", GAUGE, "Ours. Load and export jobs that have not ended"),
+    Metric("exports_waiting", GAUGE, "Ours. Changes that under storages have not got yet"),
+    Metric("exports_failing", GAUGE, "Ours. Those of them whose last attempt failed"),
+    Metric("exports_done", COUNTER, "Ours. Changes exported"),
+    Metric("exports_bytes", COUNTER, "Ours. Bytes of exported files"),
+    Metric("exports_failures", COUNTER, "Ours. Attempts to export that failed"),
     *PROCESS,
 )  # fmt: skip
 

@@ -115,6 +115,10 @@ class UfsWriter(ABC):
         """Bytes of the file as written so far, with random_write only."""
         raise Unsupported("unfinished files of this under storage cannot be read")
 
+    def local_fd(self) -> int | None:
+        """A descriptor that writes the file, owned by the writer; None = there is none."""
+        return None
+
     async def truncate(self, length: int) -> None:
         """Make the file ``length`` bytes long."""
         raise Unsupported("this under storage cannot truncate an open file")

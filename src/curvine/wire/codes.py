@@ -82,6 +82,8 @@ class RpcCode(IntEnum):
     AUTH_PROOF = 103
     MOUNT_SECRETS = 104
     CONTENT_SUMMARY = 105
+    LIST_JOBS = 110
+    LIST_EXPORTS = 111
 
 
 class RequestStatus(IntEnum):

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from curvine.model.inode import StorageType, TtlAction
-from curvine.model.job import JobState, JobStatus, TaskProgress
+from curvine.model.job import (
+    JobFailure,
+    JobFiles,
+    JobState,
+    JobStatus,
+    ListedJob,
+    PendingExport,
+    PendingExports,
+    TaskProgress,
+)
 from curvine.model.mount import AccessMode, MountInfo, MountOptions, Provider, WriteType
 from curvine.model.worker import (
     FilesystemInfo,
@@ -20,7 +29,7 @@ from curvine.model.worker import (
     WorkerStatus,
 )
 from curvine.wire.convert import fill_address, fill_component, read_address, read_component
-from curvine.wire.pb import common_pb2, job_pb2, master_pb2, mount_pb2, worker_pb2
+from curvine.wire.pb import common_pb2, ext_pb2, job_pb2, master_pb2, mount_pb2, worker_pb2
 
 # --- storages and workers -----------------------------------------------------------------------
 
@@ -300,6 +309,8 @@ def fill_progress(out: job_pb2.JobTaskProgressProto, progress: TaskProgress) -> 
     out.update_time = progress.update_time
     out.state = progress.state
     out.message = progress.message
+    if progress.retryable:
+        out.retryable = True
 
 
 def read_progress(src: job_pb2.JobTaskProgressProto) -> TaskProgress:
@@ -311,6 +322,7 @@ def read_progress(src: job_pb2.JobTaskProgressProto) -> TaskProgress:
         total_size=src.total_size,
         update_time=src.update_time,
         message=src.message,
+        retryable=src.retryable,
     )
 
 
@@ -322,7 +334,30 @@ def encode_job_status(status: JobStatus) -> bytes:
     out.source_path = status.source_path
     out.target_path = status.target_path
     fill_progress(out.progress, status.progress)
+    if status.files is not None:
+        _fill_files(out.progress, status.files)
     return out.SerializeToString()
+
+
+def _fill_files(out: job_pb2.JobTaskProgressProto, files: JobFiles) -> None:
+    out.files_total, out.files_done = files.total, files.done
+    out.files_skipped, out.files_failed = files.skipped, files.failed
+    out.started = files.started
+    for failure in files.failures:
+        out.failures.add(path=failure.path, reason=failure.reason)
+
+
+def _read_files(src: job_pb2.JobTaskProgressProto) -> JobFiles | None:
+    if not src.HasField("files_total"):
+        return None
+    return JobFiles(
+        src.files_total,
+        src.files_done,
+        src.files_skipped,
+        src.files_failed,
+        src.started,
+        tuple(JobFailure(failure.path, failure.reason) for failure in src.failures),
+    )
 
 
 def decode_job_status(header: bytes) -> JobStatus:
@@ -334,4 +369,35 @@ def decode_job_status(header: bytes) -> JobStatus:
         source_path=src.source_path,
         target_path=src.target_path,
         progress=read_progress(src.progress),
+        files=_read_files(src.progress),
     )
+
+
+def fill_listed_job(out: ext_pb2.ListedJobProto, listed: ListedJob) -> None:
+    """Write a row of a list of jobs into a (nested) message."""
+    status, files = listed.status, listed.status.files or JobFiles()
+    out.kind = listed.kind
+    out.job_id, out.state = status.job_id, status.state
+    out.source_path, out.target_path = status.source_path, status.target_path
+    out.loaded_size, out.total_size = status.progress.loaded_size, status.progress.total_size
+    out.files_total, out.files_done = files.total, files.done
+    out.files_failed, out.started = files.failed, files.started
+    out.updated, out.message = status.progress.update_time, status.progress.message
+
+
+def read_listed_job(src: ext_pb2.ListedJobProto) -> ListedJob:
+    """A row of a list of jobs."""
+    state = JobState(src.state)
+    progress = TaskProgress(state, src.loaded_size, src.total_size, src.updated, src.message)
+    files = JobFiles(src.files_total, src.files_done, 0, src.files_failed, src.started)
+    status = JobStatus(src.job_id, state, src.source_path, src.target_path, progress, files)
+    return ListedJob(src.kind, status)
+
+
+def read_pending_exports(src: ext_pb2.ListExportsResponse) -> PendingExports:
+    """What waits to be exported."""
+    rows = tuple(
+        PendingExport(e.kind, e.path, e.target, e.since, e.attempts, e.failure, e.running)
+        for e in src.exports
+    )
+    return PendingExports(rows, src.waiting, src.failing)

@@ -3,9 +3,10 @@
 
 A block that the master puts on this worker alone is filled directly in the block store: by the
 kernel, where the source is a local file, else piece by piece as it is downloaded. Any other block
-goes through the client library to the workers that were chosen. The copy becomes valid with the
-last call, which sets the source's time on it; until then readers use the source. A load that fails
-or finds the source changed removes what it made. Sizes are bytes, times ms.
+goes through the client library to the workers that were chosen. The file is an entry of the under
+storage (state Ufs) from the first moment to the last call, which makes it a copy; until then
+readers use the source, and a load that fails leaves such an entry, or nothing. What a file is
+called, owned and allowed stays as it was. Sizes are bytes, times ms.
 Source: data-plane specification 5.7, decision 25.
 """
 
@@ -20,7 +21,16 @@ from msgspec.structs import replace
 from curvine.client.block_writer import BlockWriter
 from curvine.client.cluster import ClusterClient
 from curvine.client.local_file import Data
-from curvine.errors import Common, CurvineError, UfsFailed
+from curvine.errors import (
+    Common,
+    ConnectionLost,
+    CurvineError,
+    InvalidArgument,
+    NoAvailableWorker,
+    NotFound,
+    TimedOut,
+    UfsFailed,
+)
 from curvine.model.block import BlockLocation, CommitBlock, LocatedBlock
 from curvine.model.inode import (
     CreateOpts,
@@ -29,16 +39,18 @@ from curvine.model.inode import (
     OpenFlag,
     SetAttr,
     StoragePolicy,
+    StorageState,
 )
 from curvine.model.job import LoadTask
-from curvine.model.mount import ufs_path_of
+from curvine.model.mount import WriteType, ufs_path_of
 from curvine.model.path import join, relative
-from curvine.ufs.base import Ufs, UfsReader, UfsStatus
+from curvine.ufs.base import Ufs, UfsReader
 from curvine.worker.blocks import OpenBlock
 from curvine.worker.blockstore import BlockStore
 
 PIECE = 8 * 1024 * 1024  # of a download
 PIECES_AT_ONCE = 4  # of one file
+FILE_MODE = 0o644  # where the under storage knows no modes
 KERNEL_PIECE = 64 * 1024 * 1024  # of a copy inside the kernel; progress is seen this often
 
 
@@ -120,13 +132,16 @@ class Loader:
         self.length = 0
 
     async def run(self) -> None:
-        """Copy the file. Errors: the under storage's, the cluster's, UfsFailed if it changed."""
+        """Copy the file, unless there is a good copy. Errors: the under storage's, the cluster's,
+        UfsFailed if it changed."""
         task = self._task
         source = await self._ufs.open_read(task.source_path)
         try:
             self.length = source.length
-            about = await self._ufs.stat(task.source_path)
-            status = await self._create(about)
+            status = await self._entry(source)
+            if status is None:
+                self.done = source.length
+                return
             try:
                 commits = await self._copy(source, status)
                 await self._check_unchanged(source)
@@ -139,29 +154,56 @@ class Loader:
                     set_attr=SetAttr(ufs_mtime=source.mtime),
                 )
             except BaseException:
-                await self._remove(status)
+                await asyncio.shield(self._remove(status))
                 raise
         finally:
             await source.close()
 
-    async def _create(self, about: UfsStatus) -> FileStatus:
-        job = self._task.job
-        flags = OpenFlag.WRONLY | OpenFlag.CREAT
-        if job.overwrite is not False:
-            flags |= OpenFlag.TRUNC
+    async def _entry(self, source: UfsReader) -> FileStatus | None:
+        """The entry to fill; None where the data are here already, or are newer here."""
+        path = self._task.target_path
+        try:
+            known = await self._client.ns.status(path)
+        except NotFound:
+            return await self._create(source)
+        policy = known.storage_policy
+        if known.is_dir:
+            raise InvalidArgument(f"{path} is a directory, {self._task.source_path} is a file")
+        if self._fs_mode and policy.state is StorageState.CV:
+            return None  # changed here and not exported yet
+        same = (known.len, policy.ufs_mtime) == (source.length, source.mtime)
+        if same and policy.state is StorageState.BOTH:
+            return None
+        if same and policy.state is StorageState.UFS:
+            return known  # blocks of an unfinished load are gone on with
+        await self._client.ns.delete(path, False)
+        return await self._create(source, known)
+
+    @property
+    def _fs_mode(self) -> bool:
+        return self._task.job.mount.write_type is WriteType.FS_MODE
+
+    async def _create(self, source: UfsReader, before: FileStatus | None = None) -> FileStatus:
+        job, target = self._task.job, self._task.target_path
+        about = await self._ufs.stat(self._task.source_path)
         opts = CreateOpts(
             client_name=self._client.client_name,
             create_parent=False,
             replicas=job.replicas,
             block_size=job.block_size,
             storage_policy=StoragePolicy(
-                storage_type=job.storage_type, ttl_ms=job.ttl_ms, ttl_action=job.ttl_action
+                storage_type=job.storage_type,
+                ttl_ms=job.ttl_ms,
+                ttl_action=job.ttl_action,
+                ufs_mtime=source.mtime,
             ),
-            mode=about.mode,
-            owner=about.owner,
-            group=about.group,
+            mode=before.mode if before is not None else about.mode or FILE_MODE,
+            owner=before.owner if before is not None else about.owner,
+            group=before.group if before is not None else about.group,
+            sync_ufs_meta=True,
+            ufs_len=source.length,
         )
-        target = self._task.target_path
+        flags = OpenFlag.WRONLY | OpenFlag.CREAT | OpenFlag.EXCL
         try:
             return (await self._client.ns.create_file(target, opts, flags)).status
         except Common:  # most likely a parent is missing; if not, the second try says what it is
@@ -194,12 +236,24 @@ class Loader:
                 last_block=last,
             )
             size = min(status.block_size, source.length - self.done)
-            target = await self._open(located, status.block_size)
+            target = await self._open_somewhere(located, status.block_size)
             self._targets.append(target)
             await self._fill(target, source, self.done, size)
             commits.append(await target.finish())
             last = located.block
         return commits
+
+    async def _open_somewhere(self, located: LocatedBlock, capacity: int) -> _Target:
+        """Open a block where the master put it; elsewhere if that is out of reach by now (it may
+        have been put there for a load that was not finished)."""
+        try:
+            return await self._open(located, capacity)
+        except (ConnectionLost, NoAvailableWorker, TimedOut):
+            failed = [worker.worker_id for worker in located.locs]
+            again = await self._client.ns.assign_worker(
+                self._task.target_path, located.block, exclude=failed
+            )
+            return await self._open(again, capacity)
 
     async def _open(self, located: LocatedBlock, capacity: int) -> _Target:
         block = located.block
@@ -254,9 +308,11 @@ class Loader:
                 await target.abort()
             except CurvineError:
                 pass  # the master finds the leftover with the worker's next full report
+        if self._fs_mode:
+            return  # the entry stands for the file; its blocks are made anew by the next load
         try:
             known = await self._client.ns.status(self._task.target_path)
-            if known.id == status.id:
+            if known.id == status.id and known.storage_policy.state is StorageState.UFS:
                 await self._client.ns.delete(self._task.target_path, False)
         except CurvineError:
-            pass  # without its time the copy is not valid, and nobody reads it
+            pass  # an entry of state Ufs is no copy: nobody reads it

@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load jobs (control-plane specification 5.17)."""
+"""Load and export jobs (control-plane specification 5.17), and our lists of what is pending."""
 
 from __future__ import annotations
 
 from curvine.errors import Common, DecodeFailed
 from curvine.master.services import Services
 from curvine.wire.bincode import decode_load_command
-from curvine.wire.convert_cluster import encode_job_status, read_progress
-from curvine.wire.pb import job_pb2
+from curvine.wire.convert_cluster import encode_job_status, fill_listed_job, read_progress
+from curvine.wire.pb import ext_pb2, job_pb2
 
+MAX_SHOWN = 10_000
 _EMPTY = b""  # a message without fields
 
 
 def submit_job(master: Services, request: job_pb2.SubmitJobRequest, _req_id: int) -> bytes:
     """Code 35: answers at once, planning goes on in the background."""
-    if request.job_type != job_pb2.LOAD:
-        raise Common("Only load jobs are supported")
     try:
         command = decode_load_command(request.job_command)
     except DecodeFailed as error:
         raise Common(f"The job command cannot be read: {error.message}") from error
-    status = master.jobs.submit(command)
+    if request.job_type == job_pb2.EXPORT:
+        status = master.jobs.submit_export(command)
+    else:
+        status = master.jobs.submit(command)
     return job_pb2.SubmitJobResponse(
         job_id=status.job_id,
         target_path=status.target_path,
@@ -30,7 +32,7 @@ def submit_job(master: Services, request: job_pb2.SubmitJobRequest, _req_id: int
 
 def job_status(master: Services, request: job_pb2.GetJobStatusRequest, _req_id: int) -> bytes:
     """Code 36."""
-    return encode_job_status(master.jobs.status(request.job_id))
+    return encode_job_status(master.jobs.status(request.job_id, verbose=request.verbose))
 
 
 def cancel_job(master: Services, request: job_pb2.CancelJobRequest, _req_id: int) -> bytes:
@@ -43,3 +45,28 @@ def report_task(master: Services, request: job_pb2.TaskReportRequest, _req_id: i
     """Code 38, from workers."""
     master.jobs.report(request.job_id, request.task_id, read_progress(request.report))
     return _EMPTY
+
+
+def list_jobs(master: Services, _request: ext_pb2.ListJobsRequest, _req_id: int) -> bytes:
+    """Code 110."""
+    out = ext_pb2.ListJobsResponse()
+    for job in master.jobs.listed():
+        fill_listed_job(out.jobs.add(), job)
+    return out.SerializeToString()
+
+
+def list_exports(master: Services, request: ext_pb2.ListExportsRequest, _req_id: int) -> bytes:
+    """Code 111."""
+    exporter = master.exporter
+    out = ext_pb2.ListExportsResponse(waiting=exporter.pending, failing=exporter.failing)
+    for entry in exporter.shown(request.path, min(request.limit, MAX_SHOWN)):
+        out.exports.add(
+            kind=entry.row.kind.name.lower(),
+            path=entry.row.path,
+            target=entry.row.target,
+            since=entry.row.time,
+            attempts=entry.attempts,
+            failure=entry.failure,
+            running=entry.running,
+        )
+    return out.SerializeToString()

@@ -125,6 +125,8 @@ def rename(master: Services, request: master_pb2.RenameRequest, req_id: int) -> 
 def set_attr(master: Services, request: master_pb2.SetAttrRequest, req_id: int) -> Answer:
     """Code 15."""
     opts = read_set_attr(request.opts)
+    if request.HasField("unchanged_since"):
+        master.namespace.check_unchanged(request.path, request.unchanged_since)
     if opts.recursive:
         steps = master.namespace.set_attr_steps(request.path, opts, req_id=req_id)
         return in_turns(steps, _set_attr_answer)

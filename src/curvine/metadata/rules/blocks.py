@@ -90,6 +90,9 @@ def complete(
     """Commit blocks and length; unless it is a flush, the writer leaves. ``drop_unused``: the last
     writer of an empty file has not used the block that came with it."""
     inode = draft.resolve_file(path, inode_id)
+    fetched = set_attr is not None and set_attr.ufs_mtime and not only_flush
+    if fetched and inode.state is StorageState.CV and client_name not in inode.writers:
+        raise Common(f"{path} has changed while its data were fetched")
     inode = _measured(_committed(draft, inode, commits), path, length)
     inode = replace(inode, mtime=draft.now, ctime=draft.now)
     if not only_flush:

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63urvine/wire/pb/ext.proto\x12\x0c\x63urvine.wire\"/\n\x0cWatchRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"1\n\x11WatchOpenResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\x12\r\n\x05reset\x18\x02 \x02(\x08\"p\n\x0fWatchEventProto\x12*\n\x04kind\x18\x01 \x02(\x0e\x32\x1c.curvine.wire.WatchKindProto\x12\x0c\n\x04path\x18\x02 \x02(\t\x12\x10\n\x08inode_id\x18\x03 \x02(\x03\x12\x11\n\tparent_id\x18\x04 \x02(\x03\"_\n\x10WatchEventsProto\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.curvine.wire.WatchEventProto\x12\r\n\x05\x65poch\x18\x02 \x02(\x04\x12\r\n\x05reset\x18\x03 \x02(\x08\"\x15\n\x13SyncMetadataRequest\"%\n\x14SyncMetadataResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\"6\n\x15\x43ontentSummaryRequest\x12\x0c\n\x04path\x18\x01 \x02(\t\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\"\x88\x01\n\x16\x43ontentSummaryResponse\x12\r\n\x05\x66iles\x18\x01 \x02(\x04\x12\x13\n\x0b\x64irectories\x18\x02 \x02(\x04\x12\r\n\x05\x62ytes\x18\x03 \x02(\x04\x12\x14\n\x0c\x63\x61\x63hed_bytes\x18\x04 \x02(\x04\x12\x13\n\x0bspace_bytes\x18\x05 \x02(\x04\x12\x10\n\x08\x63omplete\x18\x06 \x02(\x08\".\n\tAuthHello\x12\x12\n\ncluster_id\x18\x01 \x02(\t\x12\r\n\x05nonce\x18\x02 \x02(\x0c\".\n\rAuthChallenge\x12\r\n\x05nonce\x18\x01 \x02(\x0c\x12\x0e\n\x06proofs\x18\x02 \x03(\x0c\"\x1a\n\tAuthProof\x12\r\n\x05proof\x18\x01 \x02(\x0c\"\'\n\x13MountSecretsRequest\x12\x10\n\x08mount_id\x18\x01 \x02(\r\"/\n\x10MountSecretProto\x12\x0c\n\x04name\x18\x01 \x02(\t\x12\r\n\x05value\x18\x02 \x02(\t\"G\n\x14MountSecretsResponse\x12/\n\x07secrets\x18\x01 \x03(\x0b\x32\x1e.curvine.wire.MountSecretProto*G\n\x0eWatchKindProto\x12\x19\n\x15WATCH_KIND_PROTO_ATTR\x10\x01\x12\x1a\n\x16WATCH_KIND_PROTO_ENTRY\x10\x02')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63urvine/wire/pb/ext.proto\x12\x0c\x63urvine.wire\"/\n\x0cWatchRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"1\n\x11WatchOpenResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\x12\r\n\x05reset\x18\x02 \x02(\x08\"p\n\x0fWatchEventProto\x12*\n\x04kind\x18\x01 \x02(\x0e\x32\x1c.curvine.wire.WatchKindProto\x12\x0c\n\x04path\x18\x02 \x02(\t\x12\x10\n\x08inode_id\x18\x03 \x02(\x03\x12\x11\n\tparent_id\x18\x04 \x02(\x03\"_\n\x10WatchEventsProto\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.curvine.wire.WatchEventProto\x12\r\n\x05\x65poch\x18\x02 \x02(\x04\x12\r\n\x05reset\x18\x03 \x02(\x08\"\x15\n\x13SyncMetadataRequest\"%\n\x14SyncMetadataResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\"6\n\x15\x43ontentSummaryRequest\x12\x0c\n\x04path\x18\x01 \x02(\t\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\"\x88\x01\n\x16\x43ontentSummaryResponse\x12\r\n\x05\x66iles\x18\x01 \x02(\x04\x12\x13\n\x0b\x64irectories\x18\x02 \x02(\x04\x12\r\n\x05\x62ytes\x18\x03 \x02(\x04\x12\x14\n\x0c\x63\x61\x63hed_bytes\x18\x04 \x02(\x04\x12\x13\n\x0bspace_bytes\x18\x05 \x02(\x04\x12\x10\n\x08\x63omplete\x18\x06 \x02(\x08\".\n\tAuthHello\x12\x12\n\ncluster_id\x18\x01 \x02(\t\x12\r\n\x05nonce\x18\x02 \x02(\x0c\".\n\rAuthChallenge\x12\r\n\x05nonce\x18\x01 \x02(\x0c\x12\x0e\n\x06proofs\x18\x02 \x03(\x0c\"\x1a\n\tAuthProof\x12\r\n\x05proof\x18\x01 \x02(\x0c\"\'\n\x13MountSecretsRequest\x12\x10\n\x08mount_id\x18\x01 \x02(\r\"/\n\x10MountSecretProto\x12\x0c\n\x04name\x18\x01 \x02(\t\x12\r\n\x05value\x18\x02 \x02(\t\"G\n\x14MountSecretsResponse\x12/\n\x07secrets\x18\x01 \x03(\x0b\x32\x1e.curvine.wire.MountSecretProto\"\x11\n\x0fListJobsRequest\"\x82\x02\n\x0eListedJobProto\x12\x0c\n\x04kind\x18\x01 \x02(\t\x12\x0e\n\x06job_id\x18\x02 \x02(\t\x12\r\n\x05state\x18\x03 \x02(\x05\x12\x13\n\x0bsource_path\x18\x04 \x02(\t\x12\x13\n\x0btarget_path\x18\x05 \x02(\t\x12\x13\n\x0bloaded_size\x18\x06 \x02(\x03\x12\x12\n\ntotal_size\x18\x07 \x02(\x03\x12\x13\n\x0b\x66iles_total\x18\x08 \x02(\x03\x12\x12\n\nfiles_done\x18\t \x02(\x03\x12\x14\n\x0c\x66iles_failed\x18\n \x02(\x03\x12\x0f\n\x07started\x18\x0b \x02(\x03\x12\x0f\n\x07updated\x18\x0c \x02(\x03\x12\x0f\n\x07message\x18\r \x02(\t\">\n\x10ListJobsResponse\x12*\n\x04jobs\x18\x01 \x03(\x0b\x32\x1c.curvine.wire.ListedJobProto\"1\n\x12ListExportsRequest\x12\x0c\n\x04path\x18\x01 \x02(\t\x12\r\n\x05limit\x18\x02 \x02(\r\"\x83\x01\n\x12WaitingExportProto\x12\x0c\n\x04kind\x18\x01 \x02(\t\x12\x0c\n\x04path\x18\x02 \x02(\t\x12\x0e\n\x06target\x18\x03 \x02(\t\x12\r\n\x05since\x18\x04 \x02(\x03\x12\x10\n\x08\x61ttempts\x18\x05 \x02(\r\x12\x0f\n\x07\x66\x61ilure\x18\x06 \x02(\t\x12\x0f\n\x07running\x18\x07 \x02(\x08\"j\n\x13ListExportsResponse\x12\x31\n\x07\x65xports\x18\x01 \x03(\x0b\x32 .curvine.wire.WaitingExportProto\x12\x0f\n\x07waiting\x18\x02 \x02(\x04\x12\x0f\n\x07\x66\x61iling\x18\x03 \x02(\x04*G\n\x0eWatchKindProto\x12\x19\n\x15WATCH_KIND_PROTO_ATTR\x10\x01\x12\x1a\n\x16WATCH_KIND_PROTO_ENTRY\x10\x02')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'curvine.wire.pb.ext_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHKINDPROTO']._serialized_start=898
-  _globals['_WATCHKINDPROTO']._serialized_end=969
+  _globals['_WATCHKINDPROTO']._serialized_start=1535
+  _globals['_WATCHKINDPROTO']._serialized_end=1606
   _globals['_WATCHREQUEST']._serialized_start=43
   _globals['_WATCHREQUEST']._serialized_end=90
   _globals['_WATCHOPENRESPONSE']._serialized_start=92
@@ -61,4 +61,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MOUNTSECRETPROTO']._serialized_end=823
   _globals['_MOUNTSECRETSRESPONSE']._serialized_start=825
   _globals['_MOUNTSECRETSRESPONSE']._serialized_end=896
+  _globals['_LISTJOBSREQUEST']._serialized_start=898
+  _globals['_LISTJOBSREQUEST']._serialized_end=915
+  _globals['_LISTEDJOBPROTO']._serialized_start=918
+  _globals['_LISTEDJOBPROTO']._serialized_end=1176
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1178
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1240
+  _globals['_LISTEXPORTSREQUEST']._serialized_start=1242
+  _globals['_LISTEXPORTSREQUEST']._serialized_end=1291
+  _globals['_WAITINGEXPORTPROTO']._serialized_start=1294
+  _globals['_WAITINGEXPORTPROTO']._serialized_end=1425
+  _globals['_LISTEXPORTSRESPONSE']._serialized_start=1427
+  _globals['_LISTEXPORTSRESPONSE']._serialized_end=1533
 # @@protoc_insertion_point(module_scope)

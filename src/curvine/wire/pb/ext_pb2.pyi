@@ -127,3 +127,79 @@ class MountSecretsResponse(_message.Message):
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     secrets: _containers.RepeatedCompositeFieldContainer[MountSecretProto]
     def __init__(self, secrets: _Optional[_Iterable[_Union[MountSecretProto, _Mapping]]] = ...) -> None: ...
+
+class ListJobsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListedJobProto(_message.Message):
+    __slots__ = ("kind", "job_id", "state", "source_path", "target_path", "loaded_size", "total_size", "files_total", "files_done", "files_failed", "started", "updated", "message")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_PATH_FIELD_NUMBER: _ClassVar[int]
+    TARGET_PATH_FIELD_NUMBER: _ClassVar[int]
+    LOADED_SIZE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    FILES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    FILES_DONE_FIELD_NUMBER: _ClassVar[int]
+    FILES_FAILED_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    job_id: str
+    state: int
+    source_path: str
+    target_path: str
+    loaded_size: int
+    total_size: int
+    files_total: int
+    files_done: int
+    files_failed: int
+    started: int
+    updated: int
+    message: str
+    def __init__(self, kind: _Optional[str] = ..., job_id: _Optional[str] = ..., state: _Optional[int] = ..., source_path: _Optional[str] = ..., target_path: _Optional[str] = ..., loaded_size: _Optional[int] = ..., total_size: _Optional[int] = ..., files_total: _Optional[int] = ..., files_done: _Optional[int] = ..., files_failed: _Optional[int] = ..., started: _Optional[int] = ..., updated: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+
+class ListJobsResponse(_message.Message):
+    __slots__ = ("jobs",)
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[ListedJobProto]
+    def __init__(self, jobs: _Optional[_Iterable[_Union[ListedJobProto, _Mapping]]] = ...) -> None: ...
+
+class ListExportsRequest(_message.Message):
+    __slots__ = ("path", "limit")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    limit: int
+    def __init__(self, path: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class WaitingExportProto(_message.Message):
+    __slots__ = ("kind", "path", "target", "since", "attempts", "failure", "running")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    path: str
+    target: str
+    since: int
+    attempts: int
+    failure: str
+    running: bool
+    def __init__(self, kind: _Optional[str] = ..., path: _Optional[str] = ..., target: _Optional[str] = ..., since: _Optional[int] = ..., attempts: _Optional[int] = ..., failure: _Optional[str] = ..., running: _Optional[bool] = ...) -> None: ...
+
+class ListExportsResponse(_message.Message):
+    __slots__ = ("exports", "waiting", "failing")
+    EXPORTS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    FAILING_FIELD_NUMBER: _ClassVar[int]
+    exports: _containers.RepeatedCompositeFieldContainer[WaitingExportProto]
+    waiting: int
+    failing: int
+    def __init__(self, exports: _Optional[_Iterable[_Union[WaitingExportProto, _Mapping]]] = ..., waiting: _Optional[int] = ..., failing: _Optional[int] = ...) -> None: ...

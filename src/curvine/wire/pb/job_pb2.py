@@ -24,37 +24,39 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63urvine/wire/pb/job.proto\x12\x0c\x63urvine.wire\"t\n\x14JobTaskProgressProto\x12\x13\n\x0bloaded_size\x18\x01 \x02(\x03\x12\x12\n\ntotal_size\x18\x02 \x02(\x03\x12\x13\n\x0bupdate_time\x18\x03 \x02(\x03\x12\r\n\x05state\x18\x04 \x02(\x05\x12\x0f\n\x07message\x18\x05 \x02(\t\"Y\n\x10SubmitJobRequest\x12\x30\n\x08job_type\x18\x01 \x02(\x0e\x32\x1e.curvine.wire.JobTaskTypeProto\x12\x13\n\x0bjob_command\x18\x02 \x02(\x0c\"h\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x02(\t\x12\x13\n\x0btarget_path\x18\x02 \x02(\t\x12.\n\x05state\x18\x03 \x02(\x0e\x32\x1f.curvine.wire.JobTaskStateProto\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x02(\t\"\x13\n\x11\x43\x61ncelJobResponse\"=\n\x13GetJobStatusRequest\x12\x0e\n\x06job_id\x18\x01 \x02(\t\x12\x16\n\x07verbose\x18\x02 \x02(\x08:\x05\x66\x61lse\"\xb6\x01\n\x14GetJobStatusResponse\x12\x0e\n\x06job_id\x18\x01 \x02(\t\x12.\n\x05state\x18\x02 \x02(\x0e\x32\x1f.curvine.wire.JobTaskStateProto\x12\x13\n\x0bsource_path\x18\x03 \x02(\t\x12\x13\n\x0btarget_path\x18\x04 \x02(\t\x12\x34\n\x08progress\x18\x05 \x02(\x0b\x32\".curvine.wire.JobTaskProgressProto\"\\\n\x11SubmitTaskRequest\x12\x31\n\ttask_type\x18\x01 \x02(\x0e\x32\x1e.curvine.wire.JobTaskTypeProto\x12\x14\n\x0ctask_command\x18\x02 \x02(\x0c\"V\n\x12SubmitTaskResponse\x12\x0f\n\x07task_id\x18\x01 \x02(\t\x12\x16\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08:\x04true\x12\x17\n\rreject_reason\x18\x03 \x01(\t:\x00\"h\n\x11TaskReportRequest\x12\x0e\n\x06job_id\x18\x01 \x02(\t\x12\x0f\n\x07task_id\x18\x02 \x02(\t\x12\x32\n\x06report\x18\x03 \x02(\x0b\x32\".curvine.wire.JobTaskProgressProto\"\x14\n\x12TaskReportResponse*x\n\x11JobTaskStateProto\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07LOADING\x10\x02\x12\r\n\tCOMPLETED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0c\n\x08\x43\x41NCELED\x10\x05\x12\x13\n\x0fPARTIAL_SUCCESS\x10\x06*(\n\x10JobTaskTypeProto\x12\x08\n\x04LOAD\x10\x01\x12\n\n\x06\x45XPORT\x10\x02')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63urvine/wire/pb/job.proto\x12\x0c\x63urvine.wire\"\xa6\x02\n\x14JobTaskProgressProto\x12\x13\n\x0bloaded_size\x18\x01 \x02(\x03\x12\x12\n\ntotal_size\x18\x02 \x02(\x03\x12\x13\n\x0bupdate_time\x18\x03 \x02(\x03\x12\r\n\x05state\x18\x04 \x02(\x05\x12\x0f\n\x07message\x18\x05 \x02(\t\x12\x12\n\tretryable\x18\xd0\x0f \x01(\x08\x12\x14\n\x0b\x66iles_total\x18\xd1\x0f \x01(\x03\x12\x13\n\nfiles_done\x18\xd2\x0f \x01(\x03\x12\x16\n\rfiles_skipped\x18\xd3\x0f \x01(\x03\x12\x15\n\x0c\x66iles_failed\x18\xd4\x0f \x01(\x03\x12\x10\n\x07started\x18\xd5\x0f \x01(\x03\x12\x30\n\x08\x66\x61ilures\x18\xd6\x0f \x03(\x0b\x32\x1d.curvine.wire.JobFailureProto\"/\n\x0fJobFailureProto\x12\x0c\n\x04path\x18\x01 \x02(\t\x12\x0e\n\x06reason\x18\x02 \x02(\t\"Y\n\x10SubmitJobRequest\x12\x30\n\x08job_type\x18\x01 \x02(\x0e\x32\x1e.curvine.wire.JobTaskTypeProto\x12\x13\n\x0bjob_command\x18\x02 \x02(\x0c\"h\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x02(\t\x12\x13\n\x0btarget_path\x18\x02 \x02(\t\x12.\n\x05state\x18\x03 \x02(\x0e\x32\x1f.curvine.wire.JobTaskStateProto\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x02(\t\"\x13\n\x11\x43\x61ncelJobResponse\"=\n\x13GetJobStatusRequest\x12\x0e\n\x06job_id\x18\x01 \x02(\t\x12\x16\n\x07verbose\x18\x02 \x02(\x08:\x05\x66\x61lse\"\xb6\x01\n\x14GetJobStatusResponse\x12\x0e\n\x06job_id\x18\x01 \x02(\t\x12.\n\x05state\x18\x02 \x02(\x0e\x32\x1f.curvine.wire.JobTaskStateProto\x12\x13\n\x0bsource_path\x18\x03 \x02(\t\x12\x13\n\x0btarget_path\x18\x04 \x02(\t\x12\x34\n\x08progress\x18\x05 \x02(\x0b\x32\".curvine.wire.JobTaskProgressProto\"\\\n\x11SubmitTaskRequest\x12\x31\n\ttask_type\x18\x01 \x02(\x0e\x32\x1e.curvine.wire.JobTaskTypeProto\x12\x14\n\x0ctask_command\x18\x02 \x02(\x0c\"V\n\x12SubmitTaskResponse\x12\x0f\n\x07task_id\x18\x01 \x02(\t\x12\x16\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08:\x04true\x12\x17\n\rreject_reason\x18\x03 \x01(\t:\x00\"h\n\x11TaskReportRequest\x12\x0e\n\x06job_id\x18\x01 \x02(\t\x12\x0f\n\x07task_id\x18\x02 \x02(\t\x12\x32\n\x06report\x18\x03 \x02(\x0b\x32\".curvine.wire.JobTaskProgressProto\"\x14\n\x12TaskReportResponse*x\n\x11JobTaskStateProto\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07LOADING\x10\x02\x12\r\n\tCOMPLETED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0c\n\x08\x43\x41NCELED\x10\x05\x12\x13\n\x0fPARTIAL_SUCCESS\x10\x06*(\n\x10JobTaskTypeProto\x12\x08\n\x04LOAD\x10\x01\x12\n\n\x06\x45XPORT\x10\x02')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'curvine.wire.pb.job_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBTASKSTATEPROTO']._serialized_start=973
-  _globals['_JOBTASKSTATEPROTO']._serialized_end=1093
-  _globals['_JOBTASKTYPEPROTO']._serialized_start=1095
-  _globals['_JOBTASKTYPEPROTO']._serialized_end=1135
-  _globals['_JOBTASKPROGRESSPROTO']._serialized_start=43
-  _globals['_JOBTASKPROGRESSPROTO']._serialized_end=159
-  _globals['_SUBMITJOBREQUEST']._serialized_start=161
-  _globals['_SUBMITJOBREQUEST']._serialized_end=250
-  _globals['_SUBMITJOBRESPONSE']._serialized_start=252
-  _globals['_SUBMITJOBRESPONSE']._serialized_end=356
-  _globals['_CANCELJOBREQUEST']._serialized_start=358
-  _globals['_CANCELJOBREQUEST']._serialized_end=392
-  _globals['_CANCELJOBRESPONSE']._serialized_start=394
-  _globals['_CANCELJOBRESPONSE']._serialized_end=413
-  _globals['_GETJOBSTATUSREQUEST']._serialized_start=415
-  _globals['_GETJOBSTATUSREQUEST']._serialized_end=476
-  _globals['_GETJOBSTATUSRESPONSE']._serialized_start=479
-  _globals['_GETJOBSTATUSRESPONSE']._serialized_end=661
-  _globals['_SUBMITTASKREQUEST']._serialized_start=663
-  _globals['_SUBMITTASKREQUEST']._serialized_end=755
-  _globals['_SUBMITTASKRESPONSE']._serialized_start=757
-  _globals['_SUBMITTASKRESPONSE']._serialized_end=843
-  _globals['_TASKREPORTREQUEST']._serialized_start=845
-  _globals['_TASKREPORTREQUEST']._serialized_end=949
-  _globals['_TASKREPORTRESPONSE']._serialized_start=951
-  _globals['_TASKREPORTRESPONSE']._serialized_end=971
+  _globals['_JOBTASKSTATEPROTO']._serialized_start=1201
+  _globals['_JOBTASKSTATEPROTO']._serialized_end=1321
+  _globals['_JOBTASKTYPEPROTO']._serialized_start=1323
+  _globals['_JOBTASKTYPEPROTO']._serialized_end=1363
+  _globals['_JOBTASKPROGRESSPROTO']._serialized_start=44
+  _globals['_JOBTASKPROGRESSPROTO']._serialized_end=338
+  _globals['_JOBFAILUREPROTO']._serialized_start=340
+  _globals['_JOBFAILUREPROTO']._serialized_end=387
+  _globals['_SUBMITJOBREQUEST']._serialized_start=389
+  _globals['_SUBMITJOBREQUEST']._serialized_end=478
+  _globals['_SUBMITJOBRESPONSE']._serialized_start=480
+  _globals['_SUBMITJOBRESPONSE']._serialized_end=584
+  _globals['_CANCELJOBREQUEST']._serialized_start=586
+  _globals['_CANCELJOBREQUEST']._serialized_end=620
+  _globals['_CANCELJOBRESPONSE']._serialized_start=622
+  _globals['_CANCELJOBRESPONSE']._serialized_end=641
+  _globals['_GETJOBSTATUSREQUEST']._serialized_start=643
+  _globals['_GETJOBSTATUSREQUEST']._serialized_end=704
+  _globals['_GETJOBSTATUSRESPONSE']._serialized_start=707
+  _globals['_GETJOBSTATUSRESPONSE']._serialized_end=889
+  _globals['_SUBMITTASKREQUEST']._serialized_start=891
+  _globals['_SUBMITTASKREQUEST']._serialized_end=983
+  _globals['_SUBMITTASKRESPONSE']._serialized_start=985
+  _globals['_SUBMITTASKRESPONSE']._serialized_end=1071
+  _globals['_TASKREPORTREQUEST']._serialized_start=1073
+  _globals['_TASKREPORTREQUEST']._serialized_end=1177
+  _globals['_TASKREPORTRESPONSE']._serialized_start=1179
+  _globals['_TASKREPORTRESPONSE']._serialized_end=1199
 # @@protoc_insertion_point(module_scope)

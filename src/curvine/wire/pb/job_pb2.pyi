@@ -1,7 +1,8 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -31,18 +32,40 @@ LOAD: JobTaskTypeProto
 EXPORT: JobTaskTypeProto
 
 class JobTaskProgressProto(_message.Message):
-    __slots__ = ("loaded_size", "total_size", "update_time", "state", "message")
+    __slots__ = ("loaded_size", "total_size", "update_time", "state", "message", "retryable", "files_total", "files_done", "files_skipped", "files_failed", "started", "failures")
     LOADED_SIZE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    FILES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    FILES_DONE_FIELD_NUMBER: _ClassVar[int]
+    FILES_SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    FILES_FAILED_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
     loaded_size: int
     total_size: int
     update_time: int
     state: int
     message: str
-    def __init__(self, loaded_size: _Optional[int] = ..., total_size: _Optional[int] = ..., update_time: _Optional[int] = ..., state: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+    retryable: bool
+    files_total: int
+    files_done: int
+    files_skipped: int
+    files_failed: int
+    started: int
+    failures: _containers.RepeatedCompositeFieldContainer[JobFailureProto]
+    def __init__(self, loaded_size: _Optional[int] = ..., total_size: _Optional[int] = ..., update_time: _Optional[int] = ..., state: _Optional[int] = ..., message: _Optional[str] = ..., retryable: _Optional[bool] = ..., files_total: _Optional[int] = ..., files_done: _Optional[int] = ..., files_skipped: _Optional[int] = ..., files_failed: _Optional[int] = ..., started: _Optional[int] = ..., failures: _Optional[_Iterable[_Union[JobFailureProto, _Mapping]]] = ...) -> None: ...
+
+class JobFailureProto(_message.Message):
+    __slots__ = ("path", "reason")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    reason: str
+    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
     __slots__ = ("job_type", "job_command")

@@ -433,12 +433,14 @@ class SetAttrOptsProto(_message.Message):
     def __init__(self, recursive: _Optional[bool] = ..., replicas: _Optional[int] = ..., owner: _Optional[str] = ..., group: _Optional[str] = ..., mode: _Optional[int] = ..., atime: _Optional[int] = ..., mtime: _Optional[int] = ..., ttl_ms: _Optional[int] = ..., ttl_action: _Optional[_Union[_common_pb2.TtlActionProto, str]] = ..., add_x_attr: _Optional[_Mapping[str, bytes]] = ..., remove_x_attr: _Optional[_Iterable[str]] = ..., ufs_mtime: _Optional[int] = ...) -> None: ...
 
 class SetAttrRequest(_message.Message):
-    __slots__ = ("path", "opts")
+    __slots__ = ("path", "opts", "unchanged_since")
     PATH_FIELD_NUMBER: _ClassVar[int]
     OPTS_FIELD_NUMBER: _ClassVar[int]
+    UNCHANGED_SINCE_FIELD_NUMBER: _ClassVar[int]
     path: str
     opts: SetAttrOptsProto
-    def __init__(self, path: _Optional[str] = ..., opts: _Optional[_Union[SetAttrOptsProto, _Mapping]] = ...) -> None: ...
+    unchanged_since: int
+    def __init__(self, path: _Optional[str] = ..., opts: _Optional[_Union[SetAttrOptsProto, _Mapping]] = ..., unchanged_since: _Optional[int] = ...) -> None: ...
 
 class SetAttrResponse(_message.Message):
     __slots__ = ("status",)

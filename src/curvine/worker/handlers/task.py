@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the master asks a worker besides blocks: load tasks (39) and their end (37)."""
+"""What the master asks a worker besides blocks: load and export tasks (39), their end (37)."""
 
 from __future__ import annotations
 
 from curvine.errors import DecodeFailed
-from curvine.model.job import LoadTask
+from curvine.model.job import JobType, LoadTask
 from curvine.rpc.server import ServerConnection
 from curvine.wire.bincode import TaskLayout, decode_load_task
 from curvine.wire.frame import Frame
@@ -25,12 +25,8 @@ class TaskHandlers:
         reply = job_pb2.SubmitTaskResponse()
         task = decode_task(request.task_command)
         reply.task_id = task.task_id
-        if request.task_type == job_pb2.LOAD:
-            self._tasks.submit(task)
-            reply.accepted = True
-        else:
-            reply.accepted = False
-            reply.reject_reason = "this worker runs load tasks only"
+        self._tasks.submit(task, JobType(request.task_type))
+        reply.accepted = True
         return reply.SerializeToString()
 
     def cancel_job(self, connection: ServerConnection, frame: Frame) -> bytes:
@@ -48,6 +44,7 @@ def decode_task(payload: bytes) -> LoadTask:
         except DecodeFailed as error:
             failure = error
         else:
-            if task.task_id and task.target_path.startswith("/"):
+            paths = (task.source_path, task.target_path)
+            if task.task_id and any(path.startswith("/") for path in paths):
                 return task
     raise failure
