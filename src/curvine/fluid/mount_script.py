@@ -45,8 +45,20 @@ def assignment(text: str) -> str:
     return f'"{text}"' if _PLAIN.fullmatch(text) else shlex.quote(text)
 
 
-def mount_script(plan: MountPlan, home: str, conf: str) -> str:
-    """The whole script. ``home`` is CURVINE_HOME, ``conf`` the configuration that was written."""
+def mount_script(
+    plan: MountPlan, home: str, conf: str, *, sources: str = "", refresh: str = ""
+) -> str:
+    """The whole script. ``home`` is CURVINE_HOME, ``conf`` the configuration that was written.
+
+    ``sources`` are the files that it was made of, joined with colons, ``refresh`` the command that
+    makes it anew: curvine-fuse follows them while it runs (docs/adr/0010).
+    """
+    following: tuple[str, ...] = ()
+    if sources:
+        following = (
+            f"export CURVINE_CONF_SOURCE={assignment(sources)}",
+            f"export CURVINE_CONF_REFRESH={assignment(refresh)}",
+        )
     target = shlex.quote(plan.target)
     arguments = [
         f"--mnt-path {target}",
@@ -61,6 +73,7 @@ def mount_script(plan: MountPlan, home: str, conf: str) -> str:
         "",
         f"export CURVINE_HOME={assignment(home)}",
         f"export CURVINE_CONF_FILE={assignment(conf)}",
+        *following,
         "",
         _DETACH,
         f"detach_dead_mounts {target}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from curvine.fluid.runtime_config import (
     read_config,
     searched_paths,
 )
+from curvine.fluid.secrets import DIRECTORY_VARIABLE, PREFIX
 from curvine.fluid.toml_text import cluster_toml
 
 DEFAULT_HOME = "/opt/curvine"
@@ -64,9 +66,18 @@ def generate(
     _write_all((
         *((os.path.join(conf_dir, name), token, 0o600) for token, name in plan.token_names.items()),
         (conf, cluster_toml(plan, conf_dir), 0o600 if plan.has_secrets else 0o644),
-        (script, mount_script(plan, home, conf), 0o755),
+        (script, mount_script(plan, home, conf, **_following(path, env)), 0o755),
     ))  # fmt: skip
     return plan.warnings, list(_summary(plan, path, conf, script))
+
+
+def _following(path: str | None, env: Mapping[str, str]) -> dict[str, str]:
+    """What a running mount looks at, and how it has the configuration made anew."""
+    if path is None or ":" in path:
+        return {}
+    secrets = env.get(DIRECTORY_VARIABLE) or PREFIX.rstrip("/")
+    command = (sys.executable, "-m", "curvine.fluid.parse_main", "--config", os.path.abspath(path))
+    return {"sources": f"{os.path.abspath(path)}:{secrets}", "refresh": shlex.join(command)}
 
 
 def _input(env: Mapping[str, str], explicit: str | None) -> tuple[str | None, RuntimeConfig | None]:

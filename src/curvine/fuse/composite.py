@@ -55,9 +55,20 @@ class CompositeFileSystem:
     """Satisfies ``contract.FileSystem``."""
 
     def __init__(self, places: Sequence[Place], now_ms: int) -> None:
-        self._places = list(places)
-        self._deepest_first = sorted(places, key=lambda p: len(p.path), reverse=True)
+        self._places: list[Place] = []  # all that ever were: the index is a place's number
         self._now_ms = now_ms
+        self.show(places)
+
+    @property
+    def shown(self) -> tuple[Place, ...]:
+        """The places that are seen now."""
+        return self._shown
+
+    def show(self, places: Sequence[Place]) -> None:
+        """From now on these places are seen; what is open in others stays usable."""
+        self._shown = tuple(places)
+        self._places += [place for place in places if place not in self._places]
+        self._deepest_first = sorted(places, key=lambda p: len(p.path), reverse=True)
         self._leading = {ROOT}  # synthetic, unless a place lies over them
         for place in places:
             parent = split(place.path)[0]
@@ -92,22 +103,29 @@ class CompositeFileSystem:
 
     def _change(self, path: str) -> tuple[FileSystem, str]:
         """Likewise for a change."""
-        if self.read_only(path) or any(place.path == path for place in self._places):
+        if self.read_only(path) or any(place.path == path for place in self._shown):
             raise ReadOnly(f"{path} cannot be changed")
         return self._at(path)
 
     def _tagged(self, status: FileStatus, path: str) -> FileStatus:
-        if any(place.path == path for place in self._places):
+        if any(place.path == path for place in self._shown):
             return msgspec.structs.replace(status, id=0, name=split(path)[1])
+        return self._numbered(status, self._number(path))
+
+    def _number(self, path: str) -> int:
         orphan = is_under(path, ORPHANS)
         place = self._orphans_place(path) if orphan else self._place(path)
-        index = self._places.index(place) if place is not None else 0
-        if not index or not status.id:
+        return self._places.index(place) if place is not None else 0
+
+    @staticmethod
+    def _numbered(status: FileStatus, number: int) -> FileStatus:
+        if not number or not status.id:
             return status
-        return msgspec.structs.replace(status, id=status.id | index << PLACE_SHIFT)
+        return msgspec.structs.replace(status, id=status.id | number << PLACE_SHIFT)
 
     def _wrapped(self, file: Any, path: str) -> Any:
-        return _Tagged(file, lambda status: self._tagged(status, path))
+        number = self._number(path)  # stays when the place is not shown any more
+        return _Tagged(file, lambda status: self._numbered(status, number))
 
     def _synthetic(self, path: str) -> FileStatus:
         return FileStatus(
@@ -151,7 +169,7 @@ class CompositeFileSystem:
 
     def _names_below(self, path: str) -> Iterable[str]:
         """Names in ``path`` that are places or lead to one."""
-        below = {place.path for place in self._places} | self._leading
+        below = {place.path for place in self._shown} | self._leading
         return {split(p)[1] for p in below if p != ROOT and split(p)[0] == path}
 
     async def open_read(self, path: str) -> Reader:
@@ -161,12 +179,12 @@ class CompositeFileSystem:
 
     def parts(self) -> tuple[Any, ...]:
         """The file systems behind, one of each cluster."""
-        return tuple({id(place.cluster): place.files for place in self._places}.values())
+        return tuple({id(place.cluster): place.files for place in self._shown}.values())
 
     async def filesystem_info(self) -> FilesystemInfo:
         """The sums over all clusters that answer."""
         tasks = [asyncio.ensure_future(files.filesystem_info()) for files in self.parts()]
-        done, late = await asyncio.wait(tasks, timeout=_INFO_SECONDS)
+        done, late = await asyncio.wait(tasks, timeout=_INFO_SECONDS) if tasks else ((), ())
         for task in late:
             task.cancel()
         infos = [task.result() for task in done if task.exception() is None]
@@ -206,6 +224,9 @@ class CompositeFileSystem:
     async def mkdir(self, path: str, **options: Any) -> FileStatus:
         if is_under(path, ORPHANS):  # made in the right cluster when a file moves there
             return self._synthetic(path)
+        if path == ROOT and not self.read_only(path):  # the directory that is mounted is missing
+            files, inner = self._at(path)
+            return self._tagged(await files.mkdir(inner, **options), path)
         return await self._made(path, lambda f, p: f.mkdir(p, **options))
 
     async def symlink(self, target: str, path: str, **options: Any) -> FileStatus:

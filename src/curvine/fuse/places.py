@@ -86,25 +86,53 @@ def conf_of_place(conf: ClusterConf, mount: FuseMount) -> ClusterConf:
     return conf
 
 
-async def open_files(stack: AsyncExitStack, conf: ClusterConf, client_name: str) -> Shown:
-    """What ``conf`` says that is to be shown."""
+class Places:
+    """Makes places of a configuration. Clients are shared, and kept until the mount ends: a place
+    that is not shown any more may have open files."""
+
+    def __init__(self, stack: AsyncExitStack, client_name: str) -> None:
+        self._stack = stack
+        self._client_name = client_name
+        self._known: list[tuple[tuple[object, ...], UnifiedFileSystem]] = []
+
+    async def of(self, conf: ClusterConf) -> list[Place]:
+        """Every place that ``conf`` names. ConfigError for options that nobody can read."""
+        fuse = conf.fuse
+        if not fuse.mounts:
+            if not fuse.fs_path:
+                return []
+            files = await self.files(conf)
+            return [Place(ROOT, fuse.fs_path, files, fuse.readonly, cluster=files)]
+        places = []
+        for mount in fuse.mounts:
+            files = await self.files(conf_of_place(conf, mount))
+            places.append(Place(mount.path, mount.fs_path, files, mount.read_only, cluster=files))
+        return places
+
+    async def files(self, conf: ClusterConf) -> UnifiedFileSystem:
+        """The file system of the cluster that ``conf`` names, opened at most once."""
+        key = (conf.cluster_id, conf.client_master_addrs(), conf.client, conf.auth)
+        for known, files in self._known:
+            if known == key:
+                return files
+        files = await _open_cluster(self._stack, conf, self._client_name)
+        self._known.append((key, files))
+        return files
+
+
+async def open_files(places: Places, conf: ClusterConf, *, changeable: bool) -> Shown:
+    """What ``conf`` says that is to be shown. ``changeable``: places may come and go later."""
     fuse = conf.fuse
-    if not fuse.mounts:
+    if not fuse.mounts and not changeable:
         if not fuse.fs_path:
             return Shown(EmptyFileSystem(), ROOT, ())
-        files = await _open_cluster(stack, conf, client_name)
+        files = await places.files(conf)
         return Shown(files, fuse.fs_path, ((files, fuse.fs_path),))
-    known: list[tuple[ClusterConf, UnifiedFileSystem]] = []
-    shown: list[tuple[UnifiedFileSystem, str]] = []
-    places = []
-    for mount in fuse.mounts:
-        own = conf_of_place(conf, mount)
-        same = [served for other, served in known if other == own]
-        files = same[0] if same else await _open_cluster(stack, own, client_name)
-        known.append((own, files))
-        shown.append((files, mount.fs_path))
-        places.append(Place(mount.path, mount.fs_path, files, mount.read_only, cluster=files))
-    return Shown(CompositeFileSystem(places, SystemClock().now_ms()), ROOT, tuple(shown))
+    found = await places.of(conf)
+    parts = [(await places.files(conf_of_place(conf, m)), m.fs_path) for m in fuse.mounts]
+    if found and not parts:
+        parts = [(await places.files(conf), fuse.fs_path)]
+    return Shown(CompositeFileSystem(found, SystemClock().now_ms()), ROOT, tuple(parts))
 
 
 async def _open_cluster(

@@ -97,7 +97,8 @@ def _announce(loaded: LoadedConf, warnings: Sequence[str]) -> None:
         print(f"WARNING: {warning}", file=sys.stderr, flush=True)
 
 
-def _mount(arguments: Arguments) -> int:
+def _mount(arguments: Arguments, words: Sequence[str]) -> int:
+    os.environ["CURVINE_FUSE_FLAGS"] = json.dumps(list(words))  # for reading it all again (reload)
     loaded, options = read_conf(arguments, os.environ)
     plan, warnings = make_plan(loaded, options, os.environ, (sys.executable, *_SERVER))
     _announce(loaded, warnings)
@@ -117,7 +118,8 @@ def _version_json() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     try:
-        arguments = parse_flags(sys.argv[1:] if argv is None else argv, ANNOUNCED_VERSION)
+        words = sys.argv[1:] if argv is None else argv
+        arguments = parse_flags(words, ANNOUNCED_VERSION)
         if arguments.version_json:
             print(_version_json())
             return 0
@@ -132,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"WARNING: {warning}", file=sys.stderr)
             print(f"configuration is valid: {loaded.path or 'from flags'}")
             return 0
-        return _mount(arguments)
+        return _mount(arguments, words)
     except CurvineError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1

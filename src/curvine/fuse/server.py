@@ -31,6 +31,7 @@ from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import notifications
 from curvine.fuse.abi.negotiation import DEFAULT_FLAGS, Negotiated
 from curvine.fuse.attrs import Owners
+from curvine.fuse.composite import CompositeFileSystem
 from curvine.fuse.contract import FileSystem
 from curvine.fuse.control import ControlSocket
 from curvine.fuse.handles import Handles
@@ -46,7 +47,8 @@ from curvine.fuse.nodetable import NodeTable
 from curvine.fuse.orphans import Orphans, host_process, session_name
 from curvine.fuse.pages import MountPages
 from curvine.fuse.passthrough import Passthrough
-from curvine.fuse.places import Shown, open_files
+from curvine.fuse.places import Places, Shown, open_files
+from curvine.fuse.reload import Follower, conf_now, is_changeable
 from curvine.fuse.session import DeviceLoop, Session
 from curvine.fuse.settings import Settings, settings_of
 from curvine.fuse.surroundings import Errands, Surroundings
@@ -94,17 +96,28 @@ def client_name(table: NodeTable) -> str:
 
 async def _serve(link: SupervisorLink, conf: ClusterConf) -> None:
     name = client_name(NodeTable(link.launch.table_fd))
+    if link.launch.restarts and is_changeable(os.environ):
+        conf = conf_now(os.environ, conf)
     budget = MemoryBudget(conf.fuse.memory_limit)
     if budget.is_frugal:
         replaced = msgspec.structs.replace
         client = replaced(conf.client, enable_smart_prefetch=False, max_cache_block_handles=2)
         conf = replaced(conf, client=client)
     async with AsyncExitStack() as stack:
-        await _mount(link, conf, await open_files(stack, conf, name), budget)
+        places = Places(stack, name)
+        shown = await open_files(places, conf, changeable=is_changeable(os.environ))
+        follower = None
+        if isinstance(shown.files, CompositeFileSystem) and is_changeable(os.environ):
+            follower = Follower(shown.files, places, conf, os.environ)
+        await _mount(link, conf, shown, budget, follower)
 
 
 async def _mount(
-    link: SupervisorLink, conf: ClusterConf, shown: Shown, budget: MemoryBudget
+    link: SupervisorLink,
+    conf: ClusterConf,
+    shown: Shown,
+    budget: MemoryBudget,
+    follower: Follower | None,
 ) -> None:
     launch = link.launch
     read_only = conf.fuse.readonly or bool(launch.mount.flags & MS_RDONLY)
@@ -125,7 +138,7 @@ async def _mount(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to reload yet
+    loop.add_signal_handler(signal.SIGHUP, follower.wake if follower else lambda: None)
     loop.add_reader(link.fileno(), ended.set)
     devices = DeviceLoop(
         session, volume, launch.device_fds, agreed.max_write, ended.set, budget.in_flight
@@ -135,15 +148,15 @@ async def _mount(
         _log.info("taking over %d open files", count)
     else:
         volume.env.errands.run(volume.env.orphans.sweep())
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
+    _spare_the_collector()
     devices.start()
     keeper = MemoryKeeper(
         budget, volume.nodes.table, (volume.handles, devices), devices, launch.device_fds[0],
         minor=agreed.minor,
     )  # fmt: skip
     chores = [loop.create_task(work) for work in (volume.env.locks.keep(), keeper.run())]
+    if follower:
+        chores.append(loop.create_task(follower.run()))
     http = await _pages(conf.fuse, session, volume, shown, launch.restarts, budget)
     live = LiveStats(session, volume, budget, launch.mount.target, launch.restarts)
     control = ControlSocket(link.device, live.describe)
@@ -158,6 +171,13 @@ async def _mount(
     await volume.env.orphans.end()
     await http.close()
     devices.close()
+
+
+def _spare_the_collector() -> None:
+    """What start-up made stays; requests make no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
 
 
 async def _pages(
