@@ -22,6 +22,7 @@ from curvine.client.block_messages import read_answer, read_complete, read_reque
 from curvine.client.block_put import get_block
 from curvine.client.block_session import READ, ReadSession, worker_name
 from curvine.client.local_file import INLINE_LIMIT, Data, read_cached, read_file
+from curvine.client.node_cache import BlockKey
 from curvine.client.streams import Streams
 from curvine.errors import ConnectionLost, CurvineError, IoFailed, NoAvailableWorker
 from curvine.model.block import LocatedBlock
@@ -38,10 +39,19 @@ _CHUNK_STEP = 4  # chunk sizes are 4 KiB x 4^n: at most four times what was aske
 
 
 class BlockReader:
-    """Positional reads of ``located``. ``largest_chunk`` bounds a message (bytes)."""
+    """Positional reads of ``located``. ``largest_chunk`` bounds a message (bytes); ``version`` of
+    the file lets the node's cache serve it."""
 
-    def __init__(self, streams: Streams, located: LocatedBlock, largest_chunk: int) -> None:
+    def __init__(
+        self,
+        streams: Streams,
+        located: LocatedBlock,
+        largest_chunk: int,
+        version: tuple[int, int] | None = None,
+    ) -> None:
         self._streams = streams
+        block = located.block
+        self._key = BlockKey(block.id, block.len, version) if version else None
         self._located = located
         self.block = located.block
         self._largest = largest_chunk
@@ -82,6 +92,8 @@ class BlockReader:
             return bytes(self.block.len)
         last: CurvineError | None = None
         streams, located = self._streams, self._located
+        if streams.node_cache is not None and await self.local_fd() is not None:
+            return await self.read(0, self.block.len)
         workers = list(self._workers)
         for worker, other in zip(workers, [*workers[1:], None], strict=True):
             try:
@@ -204,9 +216,29 @@ class BlockReader:
                 self._take(frame_fd(reply))
             if self._fd >= 0:
                 break
+        if self._fd < 0:
+            self._ask_node_cache()
         health = self._streams.health  # one may have hung just now
         self._workers.sort(key=lambda worker: (health.suspect(worker), health.is_slow(worker)))
         self._asked_local = True
+
+    def _ask_node_cache(self) -> None:
+        """The descriptor of a copy on this node; where there is none, have one made."""
+        cache, key = self._streams.node_cache, self._key
+        if cache is None or key is None:
+            return
+        fd = cache.open(key)
+        if fd is not None:
+            self._take(fd)
+            return
+        streams, located, largest = self._streams, self._located, self._largest
+
+        def source() -> BlockReader:
+            reader = BlockReader(streams, located, largest)
+            reader._asked_local = True  # there is nothing
+            return reader
+
+        cache.want(key, source)
 
     async def _ask_path(self, worker: WorkerAddress, header: bytes) -> None:
         """Path short circuit of other Curvine workers: the host name fits, the file has to open."""

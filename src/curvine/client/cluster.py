@@ -138,6 +138,8 @@ class ClusterClient:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.watch.close()
+        if self.streams.node_cache is not None:
+            await self.streams.node_cache.close()
         self.pool.close()
         await self.rpc.close()
 

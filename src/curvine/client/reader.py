@@ -47,6 +47,8 @@ class FileReader:
         self._refresh = refresh
         self._slice = conf.read_slice_size or conf.read_chunk_size * conf.read_chunk_num
         self._chunk = min(self._slice, _MAX_CHUNK)
+        status = file.status
+        self._version = (status.mtime, status.changed) if status.is_complete else None
         self._blocks: tuple[LocatedBlock, ...] = ()
         self._starts: list[int] = []
         self._set_blocks(file)
@@ -163,7 +165,7 @@ class FileReader:
         if reader is None:
             if len(self._open) >= self._handles:
                 self._close_oldest()
-            reader = BlockReader(self._streams, self._blocks[index], self._chunk)
+            reader = BlockReader(self._streams, self._blocks[index], self._chunk, self._version)
             self._open[index] = reader
         return reader
 

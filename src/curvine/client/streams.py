@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from curvine.client.health import WorkerHealth
 from curvine.client.hedging import Hedger
+from curvine.client.node_cache import NodeCache
 from curvine.client.stats import ClientStats
 from curvine.clock import Clock
 from curvine.config.schema import ClientConf
@@ -59,6 +60,11 @@ class Streams:
         self._local: set[int] = set()
         self.writing: Counter[int] = Counter()  # inode id -> writers of this client
         self.hedger = Hedger()
+        self.node_cache = (
+            NodeCache(conf.node_cache_dir, cluster_id, conf.node_cache_size)
+            if conf.node_cache_dir
+            else None
+        )
         self.forgets_stale = False  # the master drops replicas that a commit does not name
         self.readers_ahead = 0  # files that are being read ahead of their readers
         self.stats = ClientStats()

@@ -57,6 +57,9 @@ class ClientConf(Section, frozen=True, kw_only=True):
     read_slice_size: int = size("0", "Bytes per stream; 0 = chunk x num")
     max_cache_block_handles: int = integer(10, "Open blocks kept per reader")
     short_circuit: bool = boolean(True, "Read blocks of this node's worker from its files")
+    node_cache_dir: str = text("", "Ours. Directory that keeps what was read from other nodes, "
+        "shared by all its processes; for nodes without a worker. Empty = none")  # fmt: skip
+    node_cache_size: int = size("10GB", "Ours. Bytes in it")
     storage_type: str = text("disk", "Medium of new files", aliases=("storage_type_str",),
         choices=("mem", "ssd", "hdd", "ufs", "disk", "spdk_disk"))  # fmt: skip
     ttl_ms: int = duration("0", "Time to live of new files; 0 = none")
