@@ -50,6 +50,9 @@ class Peer:
     def on_close(self, _callback: object) -> None:
         """Nothing closes."""
 
+    def flush(self) -> None:
+        """Nothing waits here."""
+
     def send(self, *_frame: object) -> None:
         """Nobody listens."""
 

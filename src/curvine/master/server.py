@@ -22,6 +22,7 @@ from curvine.master.metric_values import MetricValues
 from curvine.master.metrics import Metrics
 from curvine.master.pages import Pages
 from curvine.master.placement import Placement
+from curvine.master.quick_stats import QuickStats
 from curvine.master.replication import Replication
 from curvine.master.reports import FullReports
 from curvine.master.services import Services
@@ -94,11 +95,12 @@ class MasterServer:
             on_unknown=unknown(self.services),
             auth=auth,
             before_answers=self.services.watch.flush,
+            quick=QuickStats(self.services),
         )
-        self._probe = LoopProbe()
         self._http = self._pages(clock)
 
     def _pages(self, clock: Clock) -> HttpServer:
+        self._probe = LoopProbe()
         master, services = self._conf.master, self.services
         values = MetricValues(
             services, self._probe, lambda: len(self._rpc.connections), services.upkeep_metrics

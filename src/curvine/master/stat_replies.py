@@ -29,9 +29,14 @@ class StatReplies:
         answer = self._answers.get(path)
         if answer is not None and namespace.is_unchanged(answer[0]):
             return answer[1]
-        status, known = namespace.status_known(path)
-        out = master_pb2.GetFileStatusResponse()
-        fill_status(out.status, status)
-        header = out.SerializeToString()
-        self._answers.put(path, (known, header))
-        return header
+        answer = fresh_answer(namespace, path)
+        self._answers.put(path, answer)
+        return answer[1]
+
+
+def fresh_answer(namespace: Namespace, path: str) -> tuple[Known, bytes]:
+    """(what the answer rests on, the answer); NotFound if there is no such path."""
+    status, known = namespace.status_known(path)
+    out = master_pb2.GetFileStatusResponse()
+    fill_status(out.status, status)
+    return known, out.SerializeToString()

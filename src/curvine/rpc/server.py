@@ -20,7 +20,7 @@ from curvine.errors import CurvineError, ProtocolViolation
 from curvine.rpc.auth import Auth
 from curvine.rpc.dialing import is_loopback, listen, listen_local, peer_uid, trusted_uids
 from curvine.rpc.gate import Gate, no_token_here
-from curvine.rpc.serving import Handler, Reply, ReplyData, ServerConnection
+from curvine.rpc.serving import Handler, Quick, Reply, ReplyData, ServerConnection
 from curvine.telemetry.logs import OnceLogger
 from curvine.wire.codes import RpcCode
 from curvine.wire.frame import MAX_REQUEST_HEADER
@@ -56,7 +56,7 @@ class RpcServer:
     stopped taking its replies. ``executor``: threads that fetch cold file bytes. ``local_uids``:
     whom local sockets serve (ourselves and root). ``auth``: let in only whoever proves the token
     (``rpc.gate``), on every kind of socket. ``before_answers`` is called before the answers of one
-    turn leave.
+    turn leave. ``quick`` answers frames before handlers are looked for.
     """
 
     def __init__(
@@ -75,9 +75,11 @@ class RpcServer:
         clock: Clock | None = None,
         auth: Auth | None = None,
         before_answers: Callable[[], None] | None = None,
+        quick: Quick | None = None,
     ) -> None:
         self.name = name
         self.before_answers = before_answers
+        self.quick = quick
         self.handlers = handlers
         if auth is None:
             self.handlers = {RpcCode.AUTH_HELLO: no_token_here(name), **handlers}

@@ -79,6 +79,11 @@ class Durations:
         self.seconds += seconds
         self.buckets[bisect_left(_BOUNDS, seconds)] += 1
 
+    def add_many(self, count: int, seconds: float) -> None:
+        """``count`` that took ``seconds`` together."""
+        self.seconds += seconds
+        self.buckets[bisect_left(_BOUNDS, seconds / count)] += count
+
 
 Series = Number | Durations
 
