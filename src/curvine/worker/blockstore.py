@@ -23,7 +23,7 @@ from curvine.worker.iopool import IoPool
 from curvine.worker.layout import remove
 from curvine.worker.openblocks import OpenBlocks
 from curvine.worker.staging import Mode, Staging
-from curvine.worker.tiers import Tiers
+from curvine.worker.tiers import StorageDir, Tiers
 
 _log = logging.getLogger(__name__)
 
@@ -234,6 +234,7 @@ class BlockStore(OpenBlocks):
         del self.index.published[block]
         self.trust.forget(block)
         self.stats.corrupt_blocks += 1
+        generation.dir.suspect()
         layout = generation.dir.layout
         self.index.set_aside[block] = layout.active_path(block)
         open_block = self.index.open.get(block)
@@ -251,6 +252,17 @@ class BlockStore(OpenBlocks):
         generation.dir.release(generation.used)
         _log.error("block %d is damaged and set aside as %s: %s", block, path, reason)
         self.on_damaged(block, reason)
+
+    def lose_directory(self, where: StorageDir) -> int:
+        """A directory failed: nothing in it is served any more, and the master knows. Blocks."""
+        lost = [block for block, kept in self.index.published.items() if kept.dir is where]
+        for block in lost:
+            generation = self.index.published.pop(block)
+            self.trust.forget(block)
+            self.index.set_aside[block] = where.layout.active_path(block)
+            where.used -= generation.used
+            self.on_damaged(block, f"its directory {where.layout.data_dir} failed")
+        return len(lost)
 
     async def _leave(self, open_block: OpenBlock, held: Staging | None) -> None:
         """Give up what is being appended to a bad file, without touching the file."""

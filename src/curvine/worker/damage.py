@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import islice
 
 from curvine.errors import CurvineError, TimedOut
 from curvine.rpc.connector import MasterConnector, new_req_id
@@ -17,6 +18,7 @@ from curvine.wire.pb import master_pb2, worker_pb2
 
 _log = logging.getLogger(__name__)
 _PAUSE = 1.0
+_AT_ONCE = 1000  # blocks of one report
 
 
 class DamageReports:
@@ -40,14 +42,15 @@ class DamageReports:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                block = next(iter(self._waiting))
-                if await self._heard(block):
-                    self._waiting.pop(block, None)
+                blocks = list(islice(self._waiting, _AT_ONCE))
+                if await self._heard(blocks):
+                    for block in blocks:
+                        self._waiting.pop(block, None)
                 else:
                     await asyncio.sleep(_PAUSE)
 
-    async def _heard(self, block: int) -> bool:
-        request = master_pb2.ReportUnderReplicatedBlocksRequest(block_ids=[block])
+    async def _heard(self, blocks: list[int]) -> bool:
+        request = master_pb2.ReportUnderReplicatedBlocksRequest(block_ids=blocks)
         request.damaged_on = self._worker_id
         code = RpcCode.REPORT_UNDER_REPLICATED_BLOCKS
         try:
@@ -58,24 +61,25 @@ class DamageReports:
         except CurvineError as error:
             if error.retryable:
                 return False
-            _log.info("the master takes no report of damage (%s): block %d", error, block)
-        return await self._reported_deleted(block)
+            _log.info("the master takes no report of damage (%s): %d blocks", error, len(blocks))
+        return await self._reported_deleted(blocks)
 
-    async def _reported_deleted(self, block: int) -> bool:
+    async def _reported_deleted(self, blocks: list[int]) -> bool:
         request = worker_pb2.BlockReportListRequest()
         request.cluster_id = self._cluster_id
         request.worker_id = self._worker_id
         request.full_report = False
-        request.total_len = 1
-        row = request.blocks.add()
-        row.id = block
-        row.status = worker_pb2.BLOCK_REPORT_STATUS_PROTO_DELETED
-        row.block_size = 0
-        row.storage_type = worker_pb2.BlockReportInfoProto().storage_type
+        request.total_len = len(blocks)
+        for block in blocks:
+            row = request.blocks.add()
+            row.id = block
+            row.status = worker_pb2.BLOCK_REPORT_STATUS_PROTO_DELETED
+            row.block_size = 0
+            row.storage_type = worker_pb2.BlockReportInfoProto().storage_type
         try:
             header = request.SerializeToString()
             await self._master.call(RpcCode.WORKER_BLOCK_REPORT, header, req_id=new_req_id())
         except CurvineError as error:
-            _log.warning("the master was not told of damaged block %d: %s", block, error)
+            _log.warning("the master was not told of %d damaged blocks: %s", len(blocks), error)
             return not (error.retryable or isinstance(error, TimedOut))
         return True

@@ -17,7 +17,7 @@ from curvine.worker.iopool import IoPool
 from curvine.worker.layout import remove
 from curvine.worker.staging import Mode, Staging
 from curvine.worker.sums import sums_of
-from curvine.worker.tiers import Tiers
+from curvine.worker.tiers import StorageDir, Tiers
 from curvine.worker.trust import Trust
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -55,8 +55,18 @@ class Generations:
 
     async def _create(self, open_block: OpenBlock) -> Staging:
         where = self._tiers.choose(open_block.storage_type, open_block.capacity)
+        try:
+            return await self._created(where, open_block.id)
+        except OSError as error:
+            if error.errno in _FULL or len(self._tiers.dirs) == 1:
+                raise
+            where.suspect()  # and go on in another one
+            where = self._tiers.choose(open_block.storage_type, open_block.capacity, without=where)
+            return await self._created(where, open_block.id)
+
+    async def _created(self, where: StorageDir, block: int) -> Staging:
         return await self._io.maybe_inline(
-            where, lambda: files.create(where, open_block.id, summed=self._summed)
+            where, lambda: files.create(where, block, summed=self._summed)
         )
 
     async def _copy(
@@ -141,6 +151,7 @@ class Generations:
             else:
                 used, whole, stamp = await self._io.maybe_inline(held.dir, work)
         except OSError as error:
+            held.dir.suspect()
             raise _disk_error(error, f"cannot publish block {block}") from error
         self._book(block, held, base, used)
         if appended and base is not None and not base.stamp:

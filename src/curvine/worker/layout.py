@@ -152,6 +152,17 @@ class Layout:
         if sync:
             self._sync_directories(os.path.dirname(target))
 
+    def try_medium(self) -> None:
+        """Write, sync and remove a small file. OSError: the directory cannot be written to."""
+        path = os.path.join(self.root, ".try")
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(fd, b"x")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+            os.unlink(path)
+
     def set_aside(self, block: int, now_ms: int) -> str:
         """Move a published block's file out of the way of readers and scans; its new path."""
         target = f"{self.quarantine_dir}/{_PREFIX}{block}.{now_ms}"

@@ -163,15 +163,17 @@ class MasterLink:
     async def _storages(self) -> tuple[StorageInfo, ...]:
         self._store.recount_lent()
         rows = []
-        blocks = len(self._store.index)
+        blocks = len(self._store.index)  # of all, in every row, as upstream counts
         for where in self._store.tiers.dirs:
             healthy = await self._store.io.run(where.check)
             if not healthy:
+                lost = self._store.lose_directory(where)
                 self._once.log(
                     logging.ERROR,
                     ("dir", where.layout.root),
-                    "%s cannot be used",
+                    "%s cannot be used; %d blocks in it are given up",
                     where.layout.root,
+                    lost,
                 )
             rows.append(where.info(blocks, healthy))
         self.storages = tuple(rows)

@@ -105,6 +105,7 @@ class OpenBlocks:
                 await self.io.run(work, held)
             except OSError as error:
                 held.spoiled(offset, size)
+                held.dir.suspect()
                 if isinstance(error, CurvineError) or error.errno not in _FULL:
                     raise IoFailed(f"cannot write block {open_block.id}: {error}") from error
                 if not held.lent:  # what was taken of these bytes must not count

@@ -119,6 +119,7 @@ class Copies:
         except FileNotFoundError:
             size = -1
         except OSError as error:
+            generation.dir.suspect()
             return f"{path}: {error.strerror}" if error.errno == errno.EIO else ""
         if self._store.index.published.get(block) is not generation:
             return ""  # written again, or deleted, while we looked

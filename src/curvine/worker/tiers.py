@@ -10,6 +10,7 @@ staging included. Loop thread only. Source: data-plane specification 3.1 to 3.3 
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +20,10 @@ from curvine.model.inode import StorageType
 from curvine.model.worker import StorageInfo
 from curvine.worker.layout import Identity, Layout
 
+# A directory's medium is tried this often (s), and at once after an error.
+TRY_EVERY = 30.0
+# What a full disk answers; anything else that a write is answered with is a failure.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 # A directory with this much left is good enough for a block whose size nobody knows yet.
 ROOM_TO_START = 64 * 1024 * 1024
 # How long a look at the disk's free space holds (s); between looks our own writes are subtracted.
@@ -50,6 +55,7 @@ class StorageDir:
         self.reserved = 0  # promised to writers that write by themselves
         self.failed = False  # once failed, no new blocks until a restart
         self._slow_until = 0.0
+        self._try_at = 0.0
         self._disk_total = self._disk_free = self._disk_used = 0
         self._looked_at = float("-inf")
 
@@ -106,15 +112,26 @@ class StorageDir:
         if seconds > SLOW_CALL and self.storage_type != StorageType.MEM:
             self._slow_until = time.monotonic() + SLOW_FOR
 
+    def suspect(self) -> None:
+        """Something went wrong with a file: try the directory at the next check."""
+        self._try_at = 0.0
+
     def check(self) -> bool:
-        """Whether the directory can be used right now (blocks); remembers a failure."""
+        """Whether the directory can be used (blocks). Once it cannot, it stays failed: a medium
+        that comes and goes is not to be trusted before somebody has looked at it."""
+        if self.failed:
+            return False
         try:
             healthy = os.path.isdir(self.layout.root) and not (
                 os.statvfs(self.layout.root).f_flag & os.ST_RDONLY
             )
-        except OSError:
-            healthy = False
-        self.failed = self.failed or not healthy
+            now = time.monotonic()
+            if healthy and now >= self._try_at:
+                self._try_at = now + TRY_EVERY
+                self.layout.try_medium()
+        except OSError as error:
+            healthy = error.errno in _FULL
+        self.failed = not healthy
         return healthy
 
     def info(self, block_num: int, healthy: bool) -> StorageInfo:
