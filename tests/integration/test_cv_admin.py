@@ -81,7 +81,9 @@ def test_load_takes_its_configuration_last(home: Path, source: Path) -> None:
     assert (job["state"], job["loaded_size"]) == ("Completed", job["total_size"])
     assert as_json("load-status", job["job_id"], "-w", "1s", home=home)["state"] == "Completed"
     assert "State: completed" in cv("transfer-status", job["job_id"], "-v", home=home)
-    assert "cannot export" in cv("export", "/cm/file", home=home, code=1)
+    assert "exported" in cv("export", "/cm/file", "--watch", home=home)
+    assert "/cm" in cv("jobs", home=home) and "0 waiting" in cv("exports", home=home)
+    assert "loaded" in cv("load", "/cm/su*", "--watch", home=home)
     assert "cv load" in cv("transfer", "list", "--all", home=home, code=1)
     rows = as_json("fs", "du", "/cm", home=home)
     assert rows[0]["size"] == rows[0]["cached"] == rows[0]["space"] == 1_500_010

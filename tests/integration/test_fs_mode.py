@@ -303,3 +303,45 @@ def test_jobs_go_on_after_kills(cluster: MiniCluster, store: Path) -> None:
             (root / name).write_bytes(data)
 
     run(cluster, store, body)
+
+
+def test_resync_follows_what_happened_behind_our_back(cluster: MiniCluster, store: Path) -> None:
+    for name in ("kept", "changed", "gone", "dir/gone", "dir/kept", "old/gone"):
+        (store / name).parent.mkdir(exist_ok=True)
+        (store / name).write_bytes(name.encode())
+
+    async def body(fs: UnifiedFileSystem, root: Path) -> None:
+        await ended(fs, await fs.submit_load("/data"))
+        (root / "gone").unlink()
+        (root / "dir" / "gone").unlink()
+        shutil.rmtree(root / "old")
+        (root / "changed").write_bytes(b"changed behind our back")
+        (root / "new").write_bytes(b"new")
+        mount = (await fs.mount_table())[0]
+        before = await tree_names(fs)
+        dry = await Resync(fs, mount, dry_run=True).run()
+        assert (dry.removed, dry.replaced, dry.added) == (4, 1, 1)
+        assert await tree_names(fs) == before
+        writer = await fs.create("/data/mine", exclusive=True, truncate=True)
+        await writer.write(0, b"not exported yet")
+        await writer.flush()
+        done = await Resync(fs, mount).run()
+        assert (done.removed, done.replaced, done.added) == (4, 1, 1)
+        await writer.close()
+        await settled(fs)
+        assert await tree_in(fs) == tree_of(root)
+        assert (root / "changed").read_bytes() == b"changed behind our back"
+        assert (root / "mine").read_bytes() == b"not exported yet"
+
+    run(cluster, store, body)
+
+
+async def tree_names(fs: UnifiedFileSystem) -> set[str]:
+    names: set[str] = set()
+    pending = ["/data"]
+    while pending:
+        for entry in await fs.list(pending.pop()):
+            names.add(entry.path)
+            if entry.is_dir:
+                pending.append(entry.path)
+    return names

@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "load": ("curvine.cli.jobs", "load", "Bring data of an under storage into the cache"),
     "export": ("curvine.cli.jobs", "export", "Copy data of the cache to its under storage"),
     "load-status": ("curvine.cli.jobs", "load_status", "Tell how far a load job is"),
+    "jobs": ("curvine.cli.jobs", "jobs", "List load and export jobs"),
+    "exports": ("curvine.cli.jobs", "exports", "Show what under storages have not got yet"),
     "cancel-load": ("curvine.cli.jobs", "cancel_load", "Stop a load job"),
     "report": ("curvine.cli.report", "report", "Capacity, workers and numbers of the cluster"),
     "node": ("curvine.cli.nodes", "node", "List workers, take them out of service and back"),

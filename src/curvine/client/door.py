@@ -13,7 +13,7 @@ from curvine.client.cluster import ClusterClient
 from curvine.client.mounts import MountTable
 from curvine.errors import InvalidArgument, NotADirectory, TimedOut
 from curvine.model.job import JobStatus, LoadCommand
-from curvine.model.mount import MountInfo, MountOptions, mount_of_path
+from curvine.model.mount import MountInfo, MountOptions, WriteType, mount_of_path, ufs_path_of
 from curvine.model.path import ROOT, normalize
 from curvine.model.worker import FilesystemInfo
 from curvine.ufs.base import Ufs
@@ -84,7 +84,15 @@ class ClusterDoor:
         *,
         req_id: int | None = None,
     ) -> JobStatus:
-        """Load a file or tree of an under storage (Curvine path or URI) into the cache."""
+        """Load a file or tree of an under storage (Curvine path or URI) into the cache.
+
+        A path below a cache_mode mount is sent as the URI that it stands for: masters know only
+        the paths there that are cached already.
+        """
+        if "://" not in source and target is None:
+            mount = await self._mounts.find(source)
+            if mount is not None and mount.write_type is WriteType.CACHE_MODE:
+                source = ufs_path_of(mount, source)
         command = LoadCommand(source_path=source, target_path=target, overwrite=overwrite)
         return await self.cluster.admin.submit_load(command, req_id=req_id)
 
@@ -95,9 +103,9 @@ class ClusterDoor:
         command = LoadCommand(source_path=source, overwrite=overwrite)
         return await self.cluster.admin.submit_export(command, req_id=req_id)
 
-    async def job_status(self, job_id: str) -> JobStatus:
-        """State and progress of a job."""
-        return await self.cluster.admin.job_status(job_id)
+    async def job_status(self, job_id: str, *, verbose: bool = False) -> JobStatus:
+        """State and progress of a job; ``verbose``: with the files that have failed so far."""
+        return await self.cluster.admin.job_status(job_id, verbose=verbose)
 
     async def wait_for_job(
         self, job_id: str, progress: Callable[[JobStatus], None] = lambda _: None

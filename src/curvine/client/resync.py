@@ -3,9 +3,13 @@
 
 The under storage is walked breadth-first. Directories are made, files become entries without
 blocks that carry length and mtime of their source (state UFS). A file that was changed in the
-cluster and not exported yet is left alone, one whose source is newer is replaced, and nothing is
-ever removed because it is missing in the under storage. Source: data-plane specification 5.4.
-Beyond it: length counts besides mtime, symbolic links are made, a dry run changes nothing at all.
+cluster and not exported yet is left alone, one whose source is newer is replaced, and one whose
+source is gone is removed. Source: data-plane specification 5.4. Beyond it: length counts besides
+mtime, symbolic links are made, what has gone is removed, a dry run changes nothing at all.
+
+Removing is done last, and only once nothing waits to be exported below the mount: what a rename has
+moved here and not there yet looks like a file that has gone. Only our masters tell that; on others
+nothing is removed.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from curvine.client.unified import UnifiedFileSystem
-from curvine.errors import InvalidArgument
+from curvine.errors import Common, DirectoryNotEmpty, InvalidArgument, NotFound
 from curvine.model.inode import (
     CreateOpts,
     FileStatus,
@@ -28,9 +32,11 @@ from curvine.model.inode import (
 )
 from curvine.model.mount import MountInfo, WriteType, ufs_path_of
 from curvine.model.path import join
-from curvine.ufs.base import UfsStatus
+from curvine.ufs.base import Ufs, UfsStatus
+from curvine.ufs.partial import is_partial
 
 _TOGETHER = 64  # entries that are made at a time
+_PATIENCE = 300  # looks at the exports that wait, a tenth of a second apart
 _DIR_MODE, _FILE_MODE = 0o755, 0o644  # where the under storage knows no modes
 
 
@@ -41,6 +47,7 @@ class Resynced(msgspec.Struct):
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
+    removed: int = 0  # gone from the under storage
     pending: int = 0  # changed in the cluster, not exported yet: left alone
     skipped: int = 0  # something else is in the way, or a kind that cannot be represented
 
@@ -67,6 +74,7 @@ class Resync:
         self._dry_run = dry_run
         self._tell = tell
         self.done = Resynced()
+        self._gone: list[FileStatus] = []  # known here and not there, parents first
 
     async def run(self) -> Resynced:
         """Walk the whole mount."""
@@ -77,7 +85,15 @@ class Resync:
             known = {}
             if exists:
                 known = {entry.name: entry for entry in await self._fs.list(directory)}
-            source = await ufs.list(ufs_path_of(self._mount, directory))
+            source = [
+                entry
+                for entry in await ufs.list(ufs_path_of(self._mount, directory))
+                if not is_partial(entry.name)
+            ]
+            there = {entry.name for entry in source}
+            for entry in known.values():
+                if entry.name not in there:
+                    await self._note_gone(entry)
             for start in range(0, len(source), _TOGETHER):
                 await asyncio.gather(
                     *(
@@ -86,7 +102,63 @@ class Resync:
                     )
                 )
             pending += self._below(directory, source, known)
+        if self._gone:
+            await self._remove(ufs)
         return self.done
+
+    async def _note_gone(self, entry: FileStatus) -> None:
+        """An entry that the under storage has not, and for a directory all that is below it."""
+        pending = [entry]
+        while pending:
+            found = pending.pop()
+            self._gone.append(found)
+            if found.is_dir:
+                pending += await self._fs.list(found.path)
+
+    async def _remove(self, ufs: Ufs) -> None:
+        """Remove what has gone, deepest first; a directory with something left in it stays."""
+        settled = self._dry_run or await self._settled()
+        for entry in reversed(self._gone):
+            if entry.file_type not in (FileType.FILE, FileType.DIR):
+                continue  # links and special files need not be there at all
+            changed = not entry.is_dir and entry.storage_policy.ufs_mtime == 0
+            if changed or not settled:
+                self.done.pending += 1
+                self._tell("keep (changed here, not exported yet)", entry.path)
+                continue
+            if not self._dry_run and not await self._remove_one(ufs, entry):
+                continue
+            self.done.removed += 1
+            self._tell("remove", entry.path)
+
+    async def _remove_one(self, ufs: Ufs, entry: FileStatus) -> bool:
+        """Look once more at both sides, then remove the entry."""
+        try:
+            now = await self._ns.status(entry.path)
+            if (now.id, now.storage_policy.state) != (entry.id, entry.storage_policy.state):
+                return False
+            await ufs.stat(ufs_path_of(self._mount, entry.path))
+        except NotFound:
+            pass
+        else:
+            return False
+        try:
+            await self._ns.delete(entry.path, False)
+        except (DirectoryNotEmpty, NotFound):
+            return False
+        return True
+
+    async def _settled(self) -> bool:
+        """Whether nothing waits to be exported; some time is given for that."""
+        for _ in range(_PATIENCE):
+            try:
+                waiting = await self._fs.cluster.admin.pending_exports(self._mount.cv_path, 1)
+            except Common:
+                return False  # a master that is not ours cannot tell
+            if not waiting.exports:
+                return True
+            await asyncio.sleep(0.1)
+        return False
 
     def _below(
         self, directory: str, source: Sequence[UfsStatus], known: dict[str, FileStatus]

@@ -35,6 +35,7 @@ from curvine.model.mount import (
     ufs_path_of,
 )
 from curvine.ufs.base import Ufs, UfsStatus
+from curvine.ufs.partial import is_partial
 
 MIB = 1 << 20
 MAX_SINGLE_BLOCK = (4 << 30) - MIB  # decision 25; a real master stores 32 bits of block size
@@ -89,7 +90,8 @@ def resolve_source(
     if mount is None:
         raise Common(f"{source} is not under any mount")
     status = status_of(source)
-    if not status.is_dir and status.storage_policy.ufs_mtime == 0:
+    only_here = not status.is_dir and status.storage_policy.ufs_mtime == 0
+    if only_here and mount.write_type is WriteType.CACHE_MODE:
         raise Common(f"{source} is not known to exist in the under storage")
     return Source(mount, ufs_path_of(mount, source), source)
 
@@ -179,7 +181,13 @@ async def files_of(
     NotFound when the source itself is missing; what vanishes while the tree is walked is left out.
     """
     mount = job.mount
-    pending = [(job.source_path, await ufs.stat(job.source_path))]
+    try:
+        top = await ufs.stat(job.source_path)
+    except NotFound:
+        if _only_here(job, status_of):
+            return  # written here and not exported yet: there is nothing to load
+        raise
+    pending = [(job.source_path, top)]
     while pending:
         uri, entry = pending.pop()
         if entry.is_dir:
@@ -190,11 +198,24 @@ async def files_of(
                     raise
                 continue
             base = uri.rstrip("/")
-            pending.extend((f"{base}/{child.name}", child) for child in reversed(children))
+            pending.extend(
+                (f"{base}/{child.name}", child)
+                for child in reversed(children)
+                if not is_partial(child.name)
+            )
         elif entry.file_type is FileType.FILE:
             path = cv_path_of(mount, uri)
             wanted = _wanted(job, entry, path, status_of, now_ms)
             yield PlannedFile(uri, path, entry.len, present=not wanted)
+
+
+def _only_here(job: LoadJob, status_of: StatusOf) -> bool:
+    try:
+        status = status_of(job.target_path)
+    except NotFound:
+        return False
+    fs_mode = job.mount.write_type is WriteType.FS_MODE
+    return fs_mode and status.storage_policy.state is StorageState.CV
 
 
 def _wanted(job: LoadJob, entry: UfsStatus, path: str, status_of: StatusOf, now_ms: int) -> bool:
