@@ -3,8 +3,9 @@
 
 Listing, stat and changes go to the under storage; only reading a file may be served by a copy.
 A copy is valid while it carries the source's mtime and has not expired. Where asking the source
-costs about a system call, or the mount says so (read_verify_ufs), length and mtime are compared
-with it at every open. What is missing is read from the source, and loaded behind the reader.
+costs about a system call, or the mount says so (read_verify_ufs), it is compared with it at every
+open: by etag where the store gives one, else by length and mtime. What is missing is read from the
+source, and loaded behind the reader.
 Source: data-plane specification 5.3. Beyond it: a rename drops the copy of what it replaced,
 attributes are changed where the storage keeps them, links are made where it has them.
 """
@@ -33,9 +34,12 @@ from curvine.errors import (
 from curvine.model.block import FileBlocks
 from curvine.model.inode import FileStatus, SetAttr, valid_copy
 from curvine.model.mount import AccessMode, MountInfo, ufs_path_of
-from curvine.ufs.base import Ufs, UfsReader, UfsWriter
+from curvine.model.path import is_under
+from curvine.ufs.base import OPEN_MODE, Ufs, UfsReader, UfsStatus, UfsWriter, copy_of
 
 log = logging.getLogger(__name__)
+
+Entries = list[FileStatus]  # inside the class the name "list" is a method
 
 _LISTING_TTL = 5.0  # seconds in which the next page may come from the same listing
 _LISTINGS = 8
@@ -49,6 +53,8 @@ class CachedMounts:
         self._mounts = mounts
         self._auto_cache = auto_cache
         self._listings: dict[str, tuple[float, list[FileStatus]]] = {}
+        # Files that this process writes: stores of whole objects do not show them before the end.
+        self._written: dict[str, UfsFileWriter] = {}
 
     # --- reads ----------------------------------------------------------------------------------
 
@@ -59,7 +65,9 @@ class CachedMounts:
             own = await self._cluster.ns.status(path)
             source = (await ufs.stat(uri)).file_status(path)
             return msgspec.structs.replace(source, id=own.id, name=own.name)
-        if not ufs.capabilities.cheap_stat:
+        if path in self._written:
+            return self._written[path].status
+        if not ufs.capabilities.cheap_stat and not mount.read_verify_ufs:
             copy = await self._copy_status(path)
             if copy is not None:
                 return copy
@@ -67,6 +75,8 @@ class CachedMounts:
 
     async def exists(self, mount: MountInfo, path: str) -> bool:
         """Whether the source has the entry."""
+        if path in self._written:
+            return True
         ufs, uri = self._place(mount, path)
         try:
             await ufs.stat(uri)
@@ -89,6 +99,7 @@ class CachedMounts:
                 status.file_status(f"{path.rstrip('/')}/{status.name}", size)
                 for status in await ufs.list(uri)
             ]
+            entries = _with_written(self._written, path, entries)
             if limit is not None:
                 while len(self._listings) >= _LISTINGS:
                     del self._listings[next(iter(self._listings))]
@@ -112,7 +123,7 @@ class CachedMounts:
             except CurvineError:
                 if copy is None or mount.read_verify_ufs:
                     raise  # without proof the copy may be used only where none was asked for
-        if copy is not None and (source is None or _same(copy, source)):
+        if copy is not None and (source is None or copy_of(copy.status, source)):
             self._cluster.counters["client_cache_hits"] += 1
             self._cluster.streams.stats.hits[mount.mount_id] += 1
             return self._cached_reader(ufs, uri, copy, source)
@@ -123,8 +134,13 @@ class CachedMounts:
         stats.misses[mount.mount_id] += 1
         if mount.auto_cache and mount.ttl_ms > 0 and source.length > 0:
             stats.loads_skipped += not self._auto_cache.missed(uri)
-        status = (await ufs.stat(uri)).file_status(path, self._block_size(mount))
-        return UfsFileReader(status, source)
+        if ufs.capabilities.attributes:
+            found = await ufs.stat(uri)
+        else:
+            found = UfsStatus(
+                path.rpartition("/")[2], False, source.length, source.mtime, mode=OPEN_MODE
+            )
+        return UfsFileReader(found.file_status(path, self._block_size(mount)), source)
 
     def read_only(self, mount: MountInfo) -> bool:
         """Whether changes are refused."""
@@ -144,7 +160,7 @@ class CachedMounts:
         ufs, uri = self._place(mount, path)
         await self._drop_copy(path)
         writer = await ufs.open_write(uri, mode=mode)
-        return await self._writer(mount, ufs, uri, path, writer)
+        return await self._writer(mount, ufs, uri, path, writer, mode)
 
     async def open_write(self, mount: MountInfo, path: str, *, append: bool) -> WritableFile:
         """Open an existing file of the source for writing."""
@@ -172,7 +188,14 @@ class CachedMounts:
             raise IsAMount(f"{path} is a mount; unmount it first")
         self._writable(mount, path)
         ufs, uri = self._place(mount, path)
-        await ufs.delete(uri, recursive=recursive)
+        being_written = self._written.get(path)
+        if being_written is not None:
+            being_written.forget()
+        try:
+            await ufs.delete(uri, recursive=recursive)
+        except NotFound:
+            if being_written is None:
+                raise
         await self._drop_copy(path)
 
     async def rename(self, mount: MountInfo, src: str, dst: str, flags: int) -> bool:
@@ -183,6 +206,9 @@ class CachedMounts:
         if src == dst:
             return False
         ufs, uri = self._place(mount, src)
+        for path, writer in list(self._written.items()):
+            if is_under(path, src):
+                await writer.flush(sync=True)  # what is not in the store yet would stay behind
         await ufs.rename(uri, ufs_path_of(mount, dst))
         await self._drop_copy(src)
         await self._drop_copy(dst)
@@ -240,7 +266,7 @@ class CachedMounts:
             status,
             self._cluster.reader(copy),
             lambda: ufs.open_read(uri),
-            source_mtime=mtime,
+            still_same=lambda now: copy_of(copy.status, now),
             source=source,
             on_fallback=self._count("client_fallbacks"),
         )
@@ -265,16 +291,35 @@ class CachedMounts:
         return await ufs.open_read(uri)
 
     async def _writer(
-        self, mount: MountInfo, ufs: Ufs, uri: str, path: str, writer: UfsWriter
+        self,
+        mount: MountInfo,
+        ufs: Ufs,
+        uri: str,
+        path: str,
+        writer: UfsWriter,
+        mode: int = 0,
     ) -> WritableFile:
-        status = (await ufs.stat(uri)).file_status(path, self._block_size(mount))
+        try:
+            found = await ufs.stat(uri)
+        except NotFound:  # it comes into being when it is complete
+            name = path.rpartition("/")[2]
+            found = UfsStatus(name, False, mtime=self._cluster.clock.now_ms(), mode=mode)
 
-        async def finished() -> None:
-            self._auto_cache.forget(uri)
-            if mount.write_cache:
-                self._auto_cache.missed(uri)
+        def finished(published: bool) -> None:
+            if self._written.get(path) is made:
+                del self._written[path]
+            self._listings.clear()
+            if published:
+                self._auto_cache.forget(uri)
+                if mount.write_cache:
+                    self._auto_cache.missed(uri)
 
-        return UfsFileWriter(ufs, uri, status, writer, finished)
+        made = UfsFileWriter(
+            ufs, uri, found.file_status(path, self._block_size(mount)), writer, finished
+        )
+        if not ufs.capabilities.local_files:
+            self._written[path] = made
+        return made
 
     def _writable(self, mount: MountInfo, path: str) -> None:
         if self.read_only(mount):
@@ -291,7 +336,14 @@ class CachedMounts:
         return count
 
 
-def _same(copy: FileBlocks, source: UfsReader) -> bool:
-    """Whether the copy was taken from the file as it is now."""
-    policy = copy.status.storage_policy
-    return copy.status.len == source.length and policy.ufs_mtime == source.mtime
+def _with_written(written: dict[str, UfsFileWriter], directory: str, entries: Entries) -> Entries:
+    """A listing with the files in it that are being written here."""
+    here = {
+        writer.status.name: writer.status
+        for path, writer in written.items()
+        if path.rpartition("/")[0] == directory.rstrip("/")
+    }
+    if not here:
+        return entries
+    named = {entry.name: entry for entry in entries} | here
+    return [named[n] for n in sorted(named, key=lambda n: n.encode("utf-8", "surrogatepass"))]

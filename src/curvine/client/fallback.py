@@ -2,7 +2,7 @@
 """A reader of cached blocks that goes on in the under storage when the blocks fail.
 
 After the first failure every read comes from the under storage, provided that its file still is
-the one that was cached (length and mtime); if it is not, the reader gets the error of the cache.
+the one that was cached (``still_same``); if it is not, the reader gets the error of the cache.
 Source: data-plane specification 5.5.
 """
 
@@ -32,7 +32,7 @@ class FallbackReader:
         cached: ReadableFile,
         open_source: OpenSource,
         *,
-        source_mtime: int,
+        still_same: Callable[[UfsReader], bool],
         source: UfsReader | None = None,
         on_fallback: Callable[[], None] = lambda: None,
     ) -> None:
@@ -40,7 +40,7 @@ class FallbackReader:
         self.length = cached.length
         self._cached = cached
         self._open_source = open_source
-        self._source_mtime = source_mtime
+        self._still_same = still_same
         self._source = source
         self._on_fallback = on_fallback
         self._fallen = False
@@ -80,7 +80,7 @@ class FallbackReader:
         except CurvineError as second:
             log.warning("%s: neither cache nor source: %s; %s", self.status.path, error, second)
             raise error from second
-        if (source.length, source.mtime) != (self.length, self._source_mtime):
+        if not self._still_same(source):
             log.warning("%s: the cache failed and the source has changed", self.status.path)
             raise error
         if not self._fallen:

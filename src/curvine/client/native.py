@@ -39,6 +39,7 @@ from curvine.model.inode import (
 )
 from curvine.model.mount import MountInfo, ufs_path_of
 from curvine.model.path import join, split
+from curvine.ufs.base import copy_of
 
 RDEV_ATTRIBUTE = "curvine.rdev"  # device number of a special file, u32 little endian
 _PAGE = 10_000  # entries of one listing call
@@ -83,12 +84,16 @@ class NativeFiles:
         if mount is None:
             return self._cluster.reader(file)
         ufs, uri = self._mounts.storage(mount), ufs_path_of(mount, path)
-        mtime = status.storage_policy.ufs_mtime
         if status.storage_policy.state != StorageState.UFS:
             cached = self._cluster.reader(file)
             if status.storage_policy.state == StorageState.CV:
                 return cached  # changed here and not exported yet: nothing to fall back on
-            return FallbackReader(status, cached, lambda: ufs.open_read(uri), source_mtime=mtime)
+            return FallbackReader(
+                status,
+                cached,
+                lambda: ufs.open_read(uri),
+                still_same=lambda source: copy_of(status, source),
+            )
         reader = await self._source(mount, path, status)
         if mount.auto_cache and mount.ttl_ms > 0 and status.len:
             self._auto_cache.missed(uri)
@@ -98,7 +103,7 @@ class NativeFiles:
         """A reader of the under storage's file. AbnormalData if it is another one by now."""
         uri = ufs_path_of(mount, path)
         source = await self._mounts.storage(mount).open_read(uri)
-        if (source.length, source.mtime) != (status.len, status.storage_policy.ufs_mtime):
+        if not copy_of(status, source):
             await source.close()
             raise AbnormalData(f"{uri} is not the file any more that {path} stands for")
         return UfsFileReader(status, source)

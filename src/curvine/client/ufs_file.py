@@ -7,7 +7,7 @@ Source: data-plane specification 5.3. Offsets and lengths are bytes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import msgspec
 
@@ -57,7 +57,7 @@ class UfsFileWriter:
     """An under-storage file open for writing.
 
     Stores that only take bytes in order get them in order: a write elsewhere is refused.
-    ``finished`` is called once after the file is closed (to have it cached again).
+    ``finished`` is told once at the end whether the file was published.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class UfsFileWriter:
         uri: str,
         status: FileStatus,
         writer: UfsWriter,
-        finished: Callable[[], Awaitable[None]],
+        finished: Callable[[bool], None],
     ) -> None:
         self._ufs = ufs
         self._uri = uri
@@ -75,6 +75,7 @@ class UfsFileWriter:
         self._finished = finished
         self._lock = asyncio.Lock()
         self._closed = False
+        self._forgotten = False
         self.dirty = False
 
     @property
@@ -101,11 +102,7 @@ class UfsFileWriter:
             return b""
         if not self._ufs.capabilities.random_write:
             raise Unsupported(f"{self._uri}: unfinished files of this under storage cannot be read")
-        reader = await self._ufs.open_read(self._uri)
-        try:
-            return await reader.read_at(offset, length)
-        finally:
-            await reader.close()
+        return await self._writer.read_at(offset, length)
 
     async def truncate(self, length: int) -> None:
         if length != self.length:
@@ -113,20 +110,33 @@ class UfsFileWriter:
             await self._writer.truncate(length)
 
     async def flush(self, sync: bool = False) -> None:
-        if sync:
+        # Stores of whole objects show to others only what was published.
+        if not self._forgotten and (sync or not self._ufs.capabilities.local_files):
             await self._writer.sync()
         self.dirty = False
+
+    def forget(self) -> None:
+        """The name was deleted: go on without one, and publish nothing any more."""
+        self._forgotten = not self._ufs.capabilities.local_files
 
     async def close(self, set_attr: SetAttr | None = None) -> None:
         if self._closed:
             return
         self._closed = True
-        await self._writer.close()
+        if self._forgotten:
+            await self.abort()
+            return
+        try:
+            await self._writer.close()
+        except BaseException:
+            self._finished(False)
+            raise
         self.dirty = False
         if set_attr is not None and self._ufs.capabilities.attributes:
             await self._ufs.set_attr(self._uri, set_attr)
-        await self._finished()
+        self._finished(True)
 
     async def abort(self) -> None:
         self._closed = True
+        self._finished(False)
         await self._writer.abort()

@@ -34,7 +34,7 @@ from curvine.model.mount import (
     mount_of_uri,
     ufs_path_of,
 )
-from curvine.ufs.base import Ufs, UfsStatus
+from curvine.ufs.base import Ufs, UfsStatus, copy_of
 from curvine.ufs.partial import is_partial
 
 MIB = 1 << 20
@@ -228,10 +228,7 @@ def _wanted(job: LoadJob, entry: UfsStatus, path: str, status_of: StatusOf, now_
     policy = cached.storage_policy
     if job.mount.write_type is WriteType.FS_MODE and policy.state is StorageState.CV:
         return False  # the namespace is the truth, and the under storage has not got it yet
-    good = (
-        valid_copy(cached, now_ms) and cached.len == entry.len and policy.ufs_mtime == entry.mtime
-    )
-    return not good
+    return not (valid_copy(cached, now_ms) and copy_of(cached, entry))
 
 
 def _without_end(source: str) -> str:

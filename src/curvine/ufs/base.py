@@ -18,6 +18,9 @@ import msgspec
 from curvine.errors import Unsupported
 from curvine.model.inode import FileStatus, FileType, SetAttr, StoragePolicy, StorageState
 
+ETAG_XATTR = "curvine.ufs.etag"  # on a cached copy: mtime and etag of its source; mounts hide it
+OPEN_MODE = 0o777  # where a store has no modes: who may mount may use it, as upstream has it
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -192,6 +195,25 @@ class Ufs(ABC):
 
     def _cannot(self, what: str) -> Unsupported:
         return Unsupported(f"{type(self).__name__} cannot {what}")
+
+
+def copy_of(copy: FileStatus, source: UfsStatus | UfsReader) -> bool:
+    """Whether a cached copy was taken from the file as ``source`` tells it."""
+    mtime = copy.storage_policy.ufs_mtime
+    mark = copy.x_attr.get(ETAG_XATTR, b"").decode("utf-8", "surrogateescape")
+    told, _, etag = mark.partition(" ")
+    if told != str(mtime):  # an older copy's: the file was written here and exported since
+        etag = ""
+    kept = UfsStatus(name="", is_dir=False, len=copy.len, mtime=mtime, etag=etag or None)
+    return kept.same_content(source)
+
+
+def copied(source: UfsReader) -> SetAttr:
+    """What makes a complete copy of ``source`` valid: its time, and its etag where there is one."""
+    if source.etag is None:
+        return SetAttr(ufs_mtime=source.mtime, remove_x_attr=(ETAG_XATTR,))
+    mark = f"{source.mtime} {source.etag}".encode()
+    return SetAttr(ufs_mtime=source.mtime, add_x_attr={ETAG_XATTR: mark})
 
 
 def _length(found: UfsStatus | UfsReader) -> int:

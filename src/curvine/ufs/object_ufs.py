@@ -26,7 +26,7 @@ from curvine.errors import (
     Unsupported,
 )
 from curvine.model.inode import FileType
-from curvine.ufs.base import Capabilities, Ufs, UfsReader, UfsStatus, UfsWriter
+from curvine.ufs.base import OPEN_MODE, Capabilities, Ufs, UfsReader, UfsStatus, UfsWriter
 from curvine.ufs.object_files import ObjectReader, ObjectWriter
 from curvine.ufs.objects import ObjectInfo, ObjectStore
 
@@ -331,6 +331,7 @@ def _file(info: ObjectInfo) -> UfsStatus:
         is_dir=False,
         len=info.size,
         mtime=info.mtime,
+        mode=OPEN_MODE,
         etag=info.etag,
     )
 
@@ -343,4 +344,5 @@ def _directory(key: str, below: ObjectInfo | None) -> UfsStatus:
         is_dir=True,
         mtime=below.mtime if below is not None and own else 0,
         file_type=FileType.DIR,
+        mode=OPEN_MODE,
     )

@@ -23,6 +23,7 @@ from curvine.ufs.blame import Place
 from curvine.ufs.objects import MOST_PARTS, PART, STREAMS, ObjectInfo, ObjectStore
 from curvine.ufs.patience import Patience
 
+_MANY = 10_000  # retries: their pauses are random, the time-out is what ends them
 _BULK = 1000  # keys of one delete
 _MOST_COPY = 5 << 30  # bytes that one CopyObject may copy
 _COPY_PIECE = 16 << 20
@@ -192,7 +193,7 @@ def _common(endpoint: str, patience: Patience) -> dict[str, Any]:
             "timeout": timedelta(seconds=patience.connect + patience.answer),
         },
         "retry_config": {
-            "max_retries": patience.retries,
+            "max_retries": _MANY if patience.outlast else patience.retries,
             "retry_timeout": timedelta(seconds=patience.total),
             "backoff": {
                 "init_backoff": timedelta(seconds=patience.first_pause),

@@ -18,15 +18,18 @@ from curvine.units import parse_duration
 class Patience(msgspec.Struct, frozen=True):
     """Times are seconds."""
 
-    retries: int = 10
+    retries: int = 20
     first_pause: float = 0.2
-    longest_pause: float = 10.0
+    longest_pause: float = 3.0
     connect: float = 30.0  # one connection
     answer: float = 120.0  # one answer
+    outlast: float = 60.0  # try for so long, however often that is; 0 = ``retries`` says how often
 
     @property
     def total(self) -> float:
         """All attempts of one request together, without the answer's own time."""
+        if self.outlast:
+            return self.outlast
         total, pause = 0.0, self.first_pause
         for _ in range(self.retries):
             total += pause
@@ -35,7 +38,9 @@ class Patience(msgspec.Struct, frozen=True):
 
 
 # For the check of a new mount: long enough for a busy server, short enough for a person.
-PROBING = Patience(retries=2, first_pause=0.2, longest_pause=1.0, connect=5.0, answer=15.0)
+PROBING = Patience(
+    retries=2, first_pause=0.2, longest_pause=1.0, connect=5.0, answer=15.0, outlast=0.0
+)
 
 
 def patience_of(scheme: str, properties: Mapping[str, str]) -> Patience:
@@ -53,6 +58,7 @@ def patience_of(scheme: str, properties: Mapping[str, str]) -> Patience:
         if not times[1].strip().isdecimal():
             raise InvalidArgument(f"the mount property {times[0]} is {times[1]!r}, no number")
         wanted["retries"] = int(times[1])
+        wanted["outlast"] = 0.0
     for field, names in (
         ("first_pause", ("opendal.retry_interval_ms",)),
         ("longest_pause", ("opendal.retry_max_delay_ms",)),

@@ -37,14 +37,13 @@ from curvine.model.inode import (
     FileStatus,
     MkdirOpts,
     OpenFlag,
-    SetAttr,
     StoragePolicy,
     StorageState,
 )
 from curvine.model.job import LoadTask
 from curvine.model.mount import WriteType, ufs_path_of
 from curvine.model.path import join, relative
-from curvine.ufs.base import Ufs, UfsReader
+from curvine.ufs.base import Ufs, UfsReader, copied
 from curvine.worker.blocks import OpenBlock
 from curvine.worker.blockstore import BlockStore
 
@@ -151,7 +150,7 @@ class Loader:
                     length=source.length,
                     commits=commits[-1:],
                     only_flush=False,
-                    set_attr=SetAttr(ufs_mtime=source.mtime),
+                    set_attr=copied(source),
                 )
             except BaseException:
                 await asyncio.shield(self._remove(status))
@@ -298,7 +297,7 @@ class Loader:
 
     async def _check_unchanged(self, source: UfsReader) -> None:
         now = await self._ufs.stat(self._task.source_path)
-        if (now.len, now.mtime) != (source.length, source.mtime):
+        if not now.same_content(source):
             raise UfsFailed(f"{self._task.source_path} changed during its load")
 
     async def _remove(self, status: FileStatus) -> None:
