@@ -12,6 +12,7 @@ import pytest
 
 from curvine.client.cluster import ClusterClient
 from curvine.client.unified import UnifiedFileSystem
+from curvine.errors import ConnectionLost
 from curvine.testing.cluster import MiniCluster
 from curvine.wire.codes import RpcCode
 
@@ -157,3 +158,50 @@ def test_files_can_be_made_without_workers(cluster: MiniCluster) -> None:
             worker.start()
 
     run(cluster, body)
+
+
+def test_fsync_reaches_every_block_and_replica(cluster: MiniCluster) -> None:
+    """Blocks that were finished before, without sync, are brought to the medium as well: once."""
+
+    async def body(fs: UnifiedFileSystem) -> None:
+        trips = Trips(fs)
+        mib = 1 << 20
+        writer = await fs.create("/synced", block_size=mib)
+        await writer.write(0, bytes(3 * mib + 10))  # three blocks are finished on the way
+        trips.taken()
+        await writer.flush(sync=True)
+        assert trips.taken()[1] == 2 * 4, "three that were published and the open one, two replicas"
+        await writer.write(3 * mib + 10, b"more")
+        await writer.flush()
+        trips.taken()
+        await writer.flush(sync=True)
+        assert trips.taken()[1] == 2, "the one that was published since"
+        await writer.flush(sync=True)
+        assert trips.taken()[1] == 0
+        await writer.close()
+        again = await fs.open_write("/synced")  # what others may have left in memory
+        trips.taken()
+        await again.flush(sync=True)
+        assert trips.taken()[1] == 2 * 4
+        await again.close()
+        assert await fs.read_file("/synced") == bytes(3 * mib + 10) + b"more"
+
+    run(cluster, body, replicas=2, block_size=1 << 20)
+
+
+def test_a_file_that_was_closed_is_synced_later(cluster: MiniCluster) -> None:
+    async def body(fs: UnifiedFileSystem) -> None:
+        await fs.write_file("/later", CONTENT)
+        trips = Trips(fs)
+        await fs.sync_file("/later")
+        calls, waits = trips.taken()
+        assert waits == 2 and calls[RpcCode.SYNC_METADATA] == 1
+        cluster.workers[0].kill()
+        await fs.sync_file("/later")
+        cluster.workers[1].kill()
+        with pytest.raises(ConnectionLost):
+            await fs.sync_file("/later")
+        for worker in cluster.workers:
+            worker.start()
+
+    run(cluster, body, replicas=2)

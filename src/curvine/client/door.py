@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from curvine.client.block_sync import sync_blocks
 from curvine.client.cluster import ClusterClient
 from curvine.client.mounts import MountTable
 from curvine.errors import InvalidArgument, NotADirectory, TimedOut
@@ -133,6 +134,16 @@ class ClusterDoor:
     async def cancel_job(self, job_id: str, *, req_id: int | None = None) -> None:
         """Stop a job."""
         await self.cluster.admin.cancel_job(job_id, req_id=req_id)
+
+    async def sync_file(self, path: str) -> None:
+        """The bytes of a file that nobody writes here are on stable storage, whoever wrote them,
+        and everything acknowledged so far. Of a file of an under storage only the latter."""
+        mount = await self._mounts.find(path)
+        if mount is None or mount.write_type == WriteType.FS_MODE:
+            file = await self.cluster.ns.block_locations(path, fresh=True)
+            stored = [located for located in file.blocks if located.block.len]
+            await sync_blocks(self.cluster.streams, stored, file.status.block_size)
+        await self.sync_metadata()
 
     async def sync_metadata(self) -> None:
         """Everything acknowledged so far is on stable storage.

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 import msgspec
 
 from curvine.client.block_put import put_block
+from curvine.client.block_sync import sync_blocks
 from curvine.client.block_writer import BlockWriter
 from curvine.client.local_file import Buffer, Data
 from curvine.client.namespace import Namespace
@@ -57,6 +58,7 @@ class FileSlots:
         self._open: dict[int, BlockWriter] = {}  # slot index -> writer, oldest first
         self._published = ReadBack(streams)
         self._pending: dict[int, CommitBlock] = {}
+        self._unsynced = {located.block.id for located in file.blocks}  # perhaps, by whomever
         self._handles = max(1, streams.conf.max_cache_block_handles)
         self._slots: list[Slot] = []
         self.failure: CurvineError | None = None
@@ -154,7 +156,19 @@ class FileSlots:
     async def publish(self, sync: bool) -> None:
         """Make everything visible to others; with ``sync`` also durable."""
         await self.finish(list(self._open), sync)
+        if sync:
+            await self._sync_published()
         await self.complete(only_flush=True, sync=sync)
+
+    async def _sync_published(self) -> None:
+        """What was published without sync, here or by an earlier writer, becomes durable."""
+        wanted = [
+            as_known(slot)
+            for slot in self._slots
+            if slot.located.block.id in self._unsynced and slot.length
+        ]
+        await sync_blocks(self._streams, wanted, self.size)
+        self._unsynced.clear()
 
     async def finish_all(self) -> None:
         """Complete every open block on its workers."""
@@ -264,6 +278,10 @@ class FileSlots:
         slot.located = LocatedBlock(block, workers, has_spdk=slot.located.has_spdk)
         slot.length = commit.block_len
         self._pending[commit.block_id] = commit
+        if sync:
+            self._unsynced.discard(commit.block_id)
+        else:
+            self._unsynced.add(commit.block_id)
 
     async def complete(
         self, *, only_flush: bool, sync: bool, set_attr: SetAttr | None = None
@@ -299,6 +317,9 @@ class FileSlots:
         await self._published.close()
         file = await self._ns.resize(self._path, AllocOpts(truncate=True, len=length))
         cut = await apply_allocations(self._streams, file)
+        self._unsynced.update(
+            located.block.id for located in file.blocks if located.block.alloc_opts is not None
+        )
         self._adopt(file)
         if cut:  # some replicas are away: they must not count any more
             self._pending.update((commit.block_id, commit) for commit in cut)

@@ -167,6 +167,24 @@ class Streams:
         self.release(stream)
         return replies
 
+    async def complete_again(self, worker: WorkerAddress, code: RpcCode, header: bytes) -> None:
+        """Say Complete of a block that is complete. Tried twice: a connection may have died in the
+        pool."""
+        try:
+            await self._complete_again(worker, code, header)
+        except ConnectionLost:
+            await self._complete_again(worker, code, header)
+
+    async def _complete_again(self, worker: WorkerAddress, code: RpcCode, header: bytes) -> None:
+        stream = await self.pool.acquire((worker.ip_addr, worker.rpc_port))
+        self.stats.block_trips += 1
+        try:
+            await stream.complete_alone(code, header)
+        except BaseException:
+            self.discard(stream)
+            raise
+        self.release(stream)
+
     @property
     def patience(self) -> float:
         """How long to wait (s) for a worker that alone has what was written."""

@@ -201,6 +201,10 @@ class CompositeFileSystem:
             reserved_bytes=sum(i.reserved_bytes for i in infos),
         )
 
+    async def sync_file(self, path: str) -> None:
+        files, inner = self._at(path)
+        await files.sync_file(inner)
+
     async def sync_metadata(self) -> None:
         await asyncio.gather(*(files.sync_metadata() for files in self.parts()))
 

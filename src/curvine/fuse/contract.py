@@ -168,4 +168,7 @@ class FileSystem(Protocol):
     ) -> FileLock | None:
         """Take or release; the lock in the way when it was not granted. Unsupported likewise."""
 
+    async def sync_file(self, path: str) -> None:
+        """A file that is not open for writing, and all metadata, are on stable storage."""
+
     async def sync_metadata(self) -> None: ...

@@ -54,6 +54,9 @@ class EmptyFileSystem:
     ) -> FileLock | None:
         _absent(path)
 
+    async def sync_file(self, path: str) -> None:
+        _absent(path)
+
     async def sync_metadata(self) -> None:
         return None
 

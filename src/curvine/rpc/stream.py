@@ -120,6 +120,12 @@ class BlockStream:
             raise failure
         return replies
 
+    async def complete_alone(self, code: int, header: bytes) -> Frame:
+        """A Complete without a session. Nothing may be in flight."""
+        self._begin(code, new_req_id())
+        self._send(codes.COMPLETE, header, b"", None, None)
+        return await self.next_reply()
+
     def _begin(self, code: int, req_id: int) -> None:
         self._code = code
         self._req_id = req_id

@@ -393,10 +393,12 @@ class MemoryFileSystem(MemoryLocks):
     async def resize(self, path: str, length: int, *, req_id: int | None = None) -> FileStatus:
         self._change("resize", path)
         inode = self._file(path)
-        del inode.data[length:]
-        inode.data.extend(bytes(length - len(inode.data)))
+        inode.data[:] = inode.data[:length].ljust(length, b"\0")
         inode.mtime = inode.ctime = self.clock.now_ms()
         return inode.status(path)
+
+    async def sync_file(self, path: str) -> None:
+        self.check("sync_file", path)
 
     async def sync_metadata(self) -> None:
         self.check("sync_metadata", ROOT)

@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 
+from curvine.errors import NotFound
 from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import replies
 from curvine.fuse.abi.requests import Request
@@ -144,7 +145,10 @@ async def fsync(volume: Volume, request: Request) -> Reply:
     if file is not None:
         await file.flush(sync=True)
     if file is None or file.writing.writer is None:
-        await volume.files.sync_metadata()
+        try:
+            await volume.nodes.at(request.nodeid, volume.files.sync_file)
+        except NotFound:  # removed, or given away, while it was open
+            await volume.files.sync_metadata()
     return replies.ok(request.unique)
 
 

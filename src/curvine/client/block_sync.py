@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Published blocks brought to the medium of every worker that has them (decision 7).
+
+A Complete without a session that names the published length changes nothing (data-plane
+specification 2.3); with our ``sync`` the worker answers when the block is on the medium. A real
+Curvine worker never syncs, and answers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+import msgspec
+
+from curvine.client.block_messages import write_request
+from curvine.client.block_session import WRITE
+from curvine.client.streams import Streams
+from curvine.errors import ConnectionLost, TimedOut
+from curvine.model.block import ExtendedBlock, LocatedBlock
+from curvine.model.worker import WorkerAddress
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 16  # blocks under way
+
+
+async def sync_blocks(streams: Streams, blocks: Iterable[LocatedBlock], capacity: int) -> None:
+    """Return when all of them are durable. A replica whose worker is away is done without as long
+    as another one is durable; any other error is raised."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(block: ExtendedBlock, worker: WorkerAddress) -> None:
+        header = write_request(
+            msgspec.structs.replace(block, alloc_opts=None),
+            offset=block.len,
+            capacity=capacity,
+            client_name=streams.client_name,
+            sync=True,
+        )
+        async with slots:
+            await streams.complete_again(worker, WRITE, header)
+
+    async def all_of(located: LocatedBlock) -> None:
+        results = await asyncio.gather(
+            *(one(located.block, worker) for worker in located.locs), return_exceptions=True
+        )
+        errors = [result for result in results if result is not None]
+        for worker, error in zip(located.locs, results, strict=True):
+            if error is None:
+                continue
+            if len(errors) == len(results) or not isinstance(error, ConnectionLost | TimedOut):
+                raise error
+            streams.health.failed(worker, error)
+            log.warning("block %d: %s", located.block.id, error)
+
+    await asyncio.gather(*(all_of(located) for located in blocks if located.locs))
