@@ -61,6 +61,10 @@ test-packages: tests/debian-packages.txt
 integration: $(VENV)/.dev test-packages ## Real processes, real mounts, real kills
 	$(BIN)/python -m pytest -q tests/model tests/integration tests/fluid tests/fuse tests/stress tests/fuzz
 
+.PHONY: test-image
+test-image: $(VENV)/.dev all ## Build the image without a registry and start it as Fluid does (root, buildah, crun)
+	@scripts/test-image.sh
+
 fuzz: $(VENV)/.dev ## Ten minutes of damaged input (in `make test`: seconds)
 	CURVINE_FUZZ_SECONDS=600 CURVINE_FUZZ_SEED=$${CURVINE_FUZZ_SEED:-$$RANDOM} $(BIN)/python -m pytest -q -s tests/fuzz
 
