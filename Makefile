@@ -68,6 +68,10 @@ test-image: $(VENV)/.dev all ## Build the image without a registry and start it 
 fuzz: $(VENV)/.dev ## Ten minutes of damaged input (in `make test`: seconds)
 	CURVINE_FUZZ_SECONDS=600 CURVINE_FUZZ_SEED=$${CURVINE_FUZZ_SEED:-$$RANDOM} $(BIN)/python -m pytest -q -s tests/fuzz
 
+.PHONY: conformance
+conformance: $(VENV)/.dev ## Public POSIX suites, installed elsewhere: PJDFSTEST= LTP= XFSTESTS= (paths)
+	PYTHONPATH=tests/conformance $(BIN)/python tests/conformance/run.py --pjdfstest "$(PJDFSTEST)" --ltp "$(LTP)" --xfstests "$(XFSTESTS)"
+
 proto: $(VENV)/.dev ## Regenerate src/curvine/wire/pb from src/curvine/wire/proto
 	$(BIN)/python -m curvine.wire.generate
 
