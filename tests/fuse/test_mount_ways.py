@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from curvine.client.blocking import BlockingFileSystem
 from curvine.fuse.mounthelper import command, parse
 from curvine.model.inode import SetAttr
 from curvine.testing.cluster import MiniCluster
-from curvine.testing.mounting import mount_line
+from curvine.testing.mounting import MiniMount, mount_line
+from curvine.testing.outside import shell
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
 
@@ -95,3 +97,16 @@ def test_a_user_without_rights_mounts_through_fusermount3(masters: str) -> None:
     assert done.returncode == 0, (done, log.exists() and log.read_text())
     shutil.rmtree(open_to_all)
     assert done.stdout.splitlines()[1:] == ["mine", "mine", "ended"]
+
+
+def test_df_shows_what_the_mounted_directory_holds(tmp_path: Path) -> None:
+    with (
+        MiniCluster(tmp_path / "cluster") as cluster,
+        MiniMount(cluster.conf_path, tmp_path / "mnt", fs_path="/data") as mount,
+    ):
+        shell("mkdir d; head -c 10000000 /dev/zero > d/f; head -c 5000 /dev/zero > g", mount.target)
+        with BlockingFileSystem(cluster.conf()) as files:
+            files.mkdir("/elsewhere")
+        deadline = time.monotonic() + 20  # it may be as old as a second
+        while int(shell("df -B1 --output=used . | tail -1", mount.target)) != 10_006_528:
+            assert time.monotonic() < deadline

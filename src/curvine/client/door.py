@@ -15,11 +15,13 @@ from curvine.client.mounts import MountTable
 from curvine.errors import InvalidArgument, NotADirectory, TimedOut
 from curvine.model.job import JobStatus, LoadCommand
 from curvine.model.mount import MountInfo, MountOptions, WriteType, mount_of_path, ufs_path_of
-from curvine.model.path import ROOT, normalize
+from curvine.model.path import ROOT, is_under, normalize
 from curvine.model.worker import FilesystemInfo
 from curvine.ufs.base import Ufs
 from curvine.ufs.registry import check_names, open_ufs
-from curvine.wire.codes import CAP_SYNC
+from curvine.wire.codes import CAP_SUMMARY, CAP_SYNC
+
+_SUM_PATIENCE_MS = 500
 
 
 class ClusterDoor:
@@ -32,6 +34,19 @@ class ClusterDoor:
     async def filesystem_info(self) -> FilesystemInfo:
         """Totals of the cluster and its workers."""
         return await self.cluster.handshake()
+
+    async def used_bytes(self, path: str) -> int | None:
+        """Bytes of all files below ``path`` as the master sums them up; None where it does not, or
+        where parts of the tree are listed from an under storage."""
+        if CAP_SUMMARY not in self.cluster.capabilities:
+            return None
+        for mount in await self._mounts.all() if self.cluster.conf.client.enable_unified_fs else ():
+            if mount.write_type == WriteType.CACHE_MODE and (
+                is_under(path, mount.cv_path) or is_under(mount.cv_path, path)
+            ):
+                return None
+        sums = await self.cluster.ns.content_summary(path, wait_ms=_SUM_PATIENCE_MS)
+        return sums.bytes if sums.is_complete else None
 
     async def mount_table(self, fresh: bool = True) -> tuple[MountInfo, ...]:
         """Every mount."""

@@ -75,6 +75,14 @@ class Recoverable(Protocol):
         """The file is at least ``length`` long, the bytes are where they were written to."""
 
 
+@runtime_checkable
+class Measured(Protocol):
+    """A file system that knows what a directory amounts to."""
+
+    async def used_bytes(self, path: str) -> int | None:
+        """Bytes of all files below ``path``; None where nobody keeps that sum."""
+
+
 class FileSystem(Protocol):
     """The namespace. Errors are those of ``curvine.errors``."""
 

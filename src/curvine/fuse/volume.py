@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import time
 
-from curvine.errors import NotFound
+from curvine.errors import CurvineError, NotFound
 from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import replies
 from curvine.fuse.abi.replies import Attr
@@ -21,6 +22,7 @@ from curvine.fuse.attrs import (
     file_flags,
     mode_of,
 )
+from curvine.fuse.contract import Measured
 from curvine.fuse.handles import Handles
 from curvine.fuse.nodes import FLAG_IMMUTABLE, Nodes
 from curvine.fuse.reading import FileSlice
@@ -31,6 +33,8 @@ from curvine.model.inode import FileStatus
 # A reply: a complete message, its parts, a piece of a file (for READ), or nothing.
 Reply = bytes | list[bytes | bytearray | memoryview] | FileSlice | None
 _SIGN = 1 << 63
+_MEASURED_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 
 
 class Volume:
@@ -46,6 +50,8 @@ class Volume:
         self.owners = owners
         self.settings = env.settings
         self._secret = session_secret
+        self._used: int | None = None
+        self._measure_at = 0.0
         self.no_open = env.settings.read_only and env.settings.read_path == "no_open"
 
     def request_id(self, request: Request, part: int = 0) -> int:
@@ -60,6 +66,17 @@ class Volume:
         text = b"takeover %d %d" % (nodeid, time.time_ns())
         digest = hashlib.blake2b(text, key=self._secret, digest_size=8).digest()
         return (int.from_bytes(digest, "little") & (_SIGN - 1)) - _SIGN
+
+    async def used_bytes(self) -> int | None:
+        """Bytes of the files below the mount's root, some seconds old at most; None = unknown."""
+        now = self.env.clock.monotonic()
+        if now >= self._measure_at and isinstance(self.files, Measured):
+            self._measure_at = now + _MEASURED_SECONDS
+            try:
+                self._used = await self.files.used_bytes(self.nodes.root)
+            except CurvineError as error:
+                _log.debug("what the mount holds could not be asked: %s", error)
+        return self._used
 
     # -- attributes
 

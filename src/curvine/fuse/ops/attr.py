@@ -119,12 +119,17 @@ def _ms(seconds: int, nanoseconds: int) -> int:
 
 
 async def statfs(volume: Volume, request: Request) -> Reply:
-    """Sizes of the cluster; never zero blocks, which df would leave out."""
+    """Free space of the cluster, and what the mounted directory holds as used space (Fluid takes
+    a dataset's size from df) where the master keeps that sum; else the cluster's totals. Never
+    zero blocks, which df would leave out."""
     info = await volume.files.filesystem_info()
     capacity = info.capacity if info.allocatable_capacity is None else info.allocatable_capacity
     free = info.available if info.allocatable_available is None else info.allocatable_available
     blocks = max(capacity // STATFS_BLOCK, 1)
     available = min(free // STATFS_BLOCK, blocks)
+    used = await volume.used_bytes()
+    if used is not None:
+        blocks = max(-(-used // STATFS_BLOCK) + available, 1)
     return replies.statfs(
         request.unique,
         blocks=blocks,
