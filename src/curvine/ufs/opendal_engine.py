@@ -3,7 +3,7 @@
 
 OpenDAL lists any key and knows markers of directories (keys that end in "/"); obstore's paths have
 neither control characters nor a slash at their end. So listing and markers of every object store
-go through here (docs/adr/0012-under-storage-engines.md).
+go through here (docs/adr/0013-under-storage-engines.md).
 """
 
 from __future__ import annotations

@@ -29,6 +29,12 @@ _DRIVERS: dict[str, Make] = {
     "file": lambda uri, _properties, _patience: PosixUfs(uri),
     "s3": drivers.s3,
     "s3a": drivers.s3,
+    "gcs": drivers.gcs,
+    "gs": drivers.gcs,
+    "azblob": drivers.azblob,
+    "azure": drivers.azblob,
+    "oss": drivers.oss,
+    "cos": drivers.cos,
 }
 
 
