@@ -198,6 +198,26 @@ def test_a_scrub_finds_what_nobody_reads_and_blocks_without_sums_get_them(tmp_pa
         assert worker.active(BLOCK).exists() and worker.active(BLOCK + 1).exists()
 
 
+def test_who_wants_the_file_is_sent_bytes_while_it_is_looked_at(tmp_path: Path) -> None:
+    data = os.urandom(64 * MIB)
+    extra = NO_SCRUB + 'checksum_patience = "0ms"\n'
+    with running_worker(tmp_path, extra=extra) as worker:
+        with Peer(worker) as peer:
+            peer.write_block(data)
+        restart(worker)
+        with Peer(worker, local=True) as peer:
+            peer.open_read(len(data), short_circuit=True)
+            assert not peer.fds
+            assert peer.get(50 * MIB) == data[50 * MIB : 50 * MIB + 131072]
+
+        def given() -> bool:
+            with Peer(worker, local=True) as peer:
+                peer.open_read(len(data), short_circuit=True)
+                return bool(peer.fds) and os.pread(peer.fds[0], 9, MIB) == data[MIB : MIB + 9]
+
+        until(given)
+
+
 def test_a_torn_file_is_damaged(worker: WorkerProcess) -> None:
     """What a power failure leaves of a block that was published without a sync."""
     data = os.urandom(300_000)

@@ -240,11 +240,19 @@ class Staging:
             if sums.unknown(length) <= READ_BACK:
                 sums.read_back(fd, length)
             note = sums.note(length, note.boot)
-        if (note.sums or self.mode is Mode.APPEND) and not write_note(fd, note):
-            if self.mode is Mode.APPEND:
-                raise OSError(errno.ENOTSUP, "the file system keeps no attributes any more")
-            return True
-        return sums is None or note.complete
+        kept = True
+        if note.sums or self.mode is Mode.APPEND:
+            try:
+                kept = write_note(fd, note)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                # No room for the sums: the bytes are worth more than they are.
+                kept = self.mode is not Mode.APPEND or write_note(fd, Note(length, note.boot))
+                note = Note(length, note.boot)
+        if not kept and self.mode is Mode.APPEND:
+            raise OSError(errno.ENOTSUP, "the file system keeps no attributes any more")
+        return sums is None or not kept or note.complete
 
     def mark_appended(self, note: Note | None) -> bool:
         """Write down the published length, then say by the file's mode that it counts; False where

@@ -81,9 +81,7 @@ class BatchHandler:
     async def _open(self, slot: Slot, frame: Frame, *, local: bool) -> Reply:
         slot.drop()
         request = parse(worker_pb2.BlocksBatchWriteRequest, frame.header)
-        if not slot.greeted and request.HasField("component_info"):
-            self._peers.check(request.component_info)
-            slot.greeted = True
+        self._peers.greet(slot, request)
         session = BatchSession(frame.req_id, request.block_size)
         reply = worker_pb2.BlocksBatchWriteResponse()
         try:

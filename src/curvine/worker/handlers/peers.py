@@ -11,9 +11,13 @@ import re
 
 from curvine.config.schema_shared import CompatibilityConf
 from curvine.errors import Common
-from curvine.wire.pb import common_pb2
+from curvine.wire.pb import common_pb2, worker_pb2
+from curvine.worker.handlers.sessions import Slot
 
 PROTOCOL = 1
+_Opening = (
+    worker_pb2.BlockReadRequest | worker_pb2.BlockWriteRequest | worker_pb2.BlocksBatchWriteRequest
+)
 _VERSION = re.compile(r"^v?(\d+)\.(\d+)\.(\d+)")
 
 
@@ -24,6 +28,12 @@ class PeerCheck:
         self._blocked = frozenset(conf.blocked_versions)
         self._enforce = conf.mode == "enforce"
         self._least = _version(conf.min_client_version)
+
+    def greet(self, slot: Slot, opening: _Opening) -> None:
+        """Look at who opens a stream, once a connection. Common as for ``check``."""
+        if not slot.greeted and opening.HasField("component_info"):
+            self.check(opening.component_info)
+            slot.greeted = True
 
     def check(self, peer: common_pb2.ComponentInfoProto) -> None:
         """Common if the peer is not to be served."""

@@ -86,9 +86,7 @@ class ReadHandler:
         slot = slot_of(connection)
         slot.drop()
         request = parse(worker_pb2.BlockReadRequest, frame.header)
-        if not slot.greeted and request.HasField("component_info"):
-            self._peers.check(request.component_info)
-            slot.greeted = True
+        self._peers.greet(slot, request)
         view = self._store.index.view(request.id)
         self._check(request)
         session = ReadSession(

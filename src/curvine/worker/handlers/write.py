@@ -105,9 +105,7 @@ class WriteHandler:
         started = perf_counter()
         slot.drop()
         request = parse(worker_pb2.BlockWriteRequest, frame.header)
-        if not slot.greeted and request.HasField("component_info"):
-            self._peers.check(request.component_info)
-            slot.greeted = True
+        self._peers.greet(slot, request)
         block = read_block(request.block)
         unpublished, published = self._store.index.lengths(block.id)
         if block.len and block.alloc_opts is None and unpublished is None and published is None:
