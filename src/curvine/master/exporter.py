@@ -65,7 +65,7 @@ class Exporter:
         self._behind = False  # rows after that wait in the store
         self._watchers: dict[bytes, list[Watcher]] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._timers: dict[bytes, asyncio.TimerHandle] = {}
+        self._timers: dict[bytes, tuple[asyncio.TimerHandle, Entry]] = {}
         self._closed = False
         self.exported = 0  # changes done since the start
         self.failures = 0  # attempts that failed since the start
@@ -82,7 +82,7 @@ class Exporter:
         """Stop; what was not done stays in the store."""
         self._closed = True
         self._namespace.on_export = None
-        for timer in self._timers.values():
+        for timer, _ in self._timers.values():
             timer.cancel()
         for task in self._running:
             task.cancel()
@@ -194,6 +194,7 @@ class Exporter:
         else:
             self.exported += 1
             self._done(entry)
+            self._answers(entry.row.mount_id)
 
     def _done(self, entry: Entry) -> None:
         self._namespace.exports_done([entry.key])
@@ -217,10 +218,19 @@ class Exporter:
             return
         pause = min(PAUSE * 2 ** min(entry.attempts - 1, 10), LONGEST_PAUSE)
         loop = asyncio.get_running_loop()
-        self._timers[entry.key] = loop.call_later(pause, self._again, entry)
+        self._timers[entry.key] = (loop.call_later(pause, self._again, entry), entry)
+
+    def _answers(self, mount_id: int) -> None:
+        """A store works: what it failed to do a while ago is tried now, not after its pause."""
+        ago = self._clock.now_ms() - PAUSE * 1000
+        for timer, entry in list(self._timers.values()):
+            waits = entry.row.mount_id == mount_id and entry.failed_ms < ago
+            if waits and not entry.permanent:
+                timer.cancel()
+                self._again(entry)
 
     def _again(self, entry: Entry) -> None:
-        del self._timers[entry.key]
+        self._timers.pop(entry.key)
         self._queue.ready.append(entry)
         self._go()
 

@@ -102,8 +102,8 @@ class Job:
     """A job and its tasks."""
 
     __slots__ = (
-        "ended_ms", "failed", "failure", "job", "kind", "last_news_ms", "planned", "present_files",
-        "present_size", "remaining", "run", "runner", "state", "tasks", "window",
+        "answers", "ended_ms", "failed", "failure", "job", "kind", "last_news_ms", "planned",
+        "present_files", "present_size", "remaining", "run", "runner", "state", "tasks", "window",
     )  # fmt: skip
 
     def __init__(self, kind: JobType, job: LoadJob, run: int) -> None:
@@ -122,6 +122,7 @@ class Job:
         self.tasks: dict[str, Task] = {}
         self.runner: asyncio.Task[None] | None = None
         self.window = asyncio.Semaphore(DISPATCH_WINDOW)
+        self.answers = asyncio.Event()  # set when a file was copied after others had failed
 
     @property
     def job_id(self) -> str:

@@ -199,6 +199,7 @@ class LoadJobs:
         if progress.state is JobState.FAILED and progress.retryable and task.fails < MAX_FAILS:
             task.fails += 1
             task.progress = TaskProgress(total_size=total, message=progress.message)
+            job.answers.clear()
             self._dispatch.again(job, task)
             return
         task.progress = replace(progress, update_time=now, total_size=total)
@@ -307,6 +308,8 @@ class LoadJobs:
         if task.progress.state is JobState.FAILED:
             job.failed.append(task)
             _log.warning("job %s: %s: %s", job.job_id, task.uri, task.progress.message)
+        else:
+            job.answers.set()
         self._rows.put_task(job, task)
         if job.remaining == 0:
             self._finish(job)

@@ -81,7 +81,12 @@ class TaskDispatch:
     async def _after_pause(self, job: Job, task: Task) -> None:
         task.retrying = True
         try:
-            await asyncio.sleep(min(RETRY_PAUSE * 2 ** (task.fails - 1), RETRY_PAUSE_MAX))
+            pause = min(RETRY_PAUSE * 2 ** (task.fails - 1), RETRY_PAUSE_MAX)
+            await asyncio.sleep(RETRY_PAUSE)
+            try:
+                await asyncio.wait_for(job.answers.wait(), pause)
+            except TimeoutError:
+                pass
             task.attempts, task.worker_id = 0, 0
         finally:
             task.retrying = False

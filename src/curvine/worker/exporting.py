@@ -92,10 +92,10 @@ class Exporter:
     async def _target(self, uri: str, status: FileStatus) -> UfsWriter:
         mode = status.mode & 0o7777 or 0o644
         try:
-            return await self._ufs.open_write(uri, mode=mode)
+            return await self._ufs.open_write(uri, mode=mode, size_hint=status.len)
         except NotFound:
             await self._ufs.mkdir(uri.rpartition("/")[0], parents=True)
-            return await self._ufs.open_write(uri, mode=mode)
+            return await self._ufs.open_write(uri, mode=mode, size_hint=status.len)
 
     async def _write(self, writer: UfsWriter, reader: ReadableFile) -> None:
         try:

@@ -43,7 +43,7 @@ from curvine.model.inode import (
 from curvine.model.job import LoadTask
 from curvine.model.mount import WriteType, ufs_path_of
 from curvine.model.path import join, relative
-from curvine.ufs.base import Ufs, UfsReader, copied
+from curvine.ufs.base import Ufs, UfsReader, UfsStatus, copied
 from curvine.worker.blocks import OpenBlock
 from curvine.worker.blockstore import BlockStore
 
@@ -51,6 +51,8 @@ PIECE = 8 * 1024 * 1024  # of a download
 PIECES_AT_ONCE = 4  # of one file
 FILE_MODE = 0o644  # where the under storage knows no modes
 KERNEL_PIECE = 64 * 1024 * 1024  # of a copy inside the kernel; progress is seen this often
+
+_NOTHING_KNOWN = UfsStatus(name="", is_dir=False)
 
 
 class _Target(Protocol):
@@ -184,10 +186,11 @@ class Loader:
 
     async def _create(self, source: UfsReader, before: FileStatus | None = None) -> FileStatus:
         job, target = self._task.job, self._task.target_path
-        about = await self._ufs.stat(self._task.source_path)
+        dressed = self._ufs.capabilities.attributes  # else its files have no owners and modes
+        about = await self._ufs.stat(self._task.source_path) if dressed else _NOTHING_KNOWN
         opts = CreateOpts(
             client_name=self._client.client_name,
-            create_parent=False,
+            create_parent=not dressed,
             replicas=job.replicas,
             block_size=job.block_size,
             storage_policy=StoragePolicy(
@@ -206,6 +209,8 @@ class Loader:
         try:
             return (await self._client.ns.create_file(target, opts, flags)).status
         except Common:  # most likely a parent is missing; if not, the second try says what it is
+            if not dressed:
+                raise
             await self._make_parents(target)
             opts = replace(opts, create_parent=True)
             return (await self._client.ns.create_file(target, opts, flags)).status
@@ -296,6 +301,8 @@ class Loader:
             self.done += piece
 
     async def _check_unchanged(self, source: UfsReader) -> None:
+        if source.etag is not None:
+            return  # every read was of that version, or has failed
         now = await self._ufs.stat(self._task.source_path)
         if not now.same_content(source):
             raise UfsFailed(f"{self._task.source_path} changed during its load")
