@@ -10,6 +10,7 @@ nothing: the block is committed with what there is. Sizes are bytes.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 import msgspec
 
@@ -18,7 +19,7 @@ from curvine.client.block_session import worker_name
 from curvine.client.block_writer import BlockWriter
 from curvine.client.namespace import Namespace
 from curvine.client.streams import Streams
-from curvine.errors import CurvineError
+from curvine.errors import Common, CurvineError
 from curvine.model.block import CommitBlock, LocatedBlock
 from curvine.model.worker import WorkerAddress
 
@@ -34,29 +35,50 @@ async def replace_lost(
     before: LocatedBlock,
     commit: CommitBlock,
     workers: tuple[WorkerAddress, ...],
+    missing: int,
     *,
     capacity: int,
     sync: bool,
 ) -> tuple[CommitBlock, tuple[WorkerAddress, ...]]:
-    """``commit`` and ``workers`` with replacements for those of ``before.locs`` that are gone."""
-    missing = len(before.locs) - len(workers)
-    if missing <= 0 or commit.block_len > COPY_LIMIT or not streams.forgets_stale:
+    """``commit`` and ``workers`` with ``missing`` more, for those of ``before.locs`` that are gone.
+
+    Who failed lately is asked only where there is nobody else: it may be back."""
+    if commit.block_len > COPY_LIMIT or not streams.forgets_stale:
         return commit, workers
     block = msgspec.structs.replace(before.block, len=commit.block_len, alloc_opts=None)
-    avoid = {worker.worker_id for worker in before.locs} | set(streams.health.suspects())
+    avoid = {worker.worker_id for worker in before.locs}
+    suspects = streams.health.suspects()
     source = LocatedBlock(block, workers)
-    for _ in range(missing):
+    wanted = len(workers) + missing
+    for _ in range(missing + len(suspects)):
+        if len(workers) >= wanted:
+            break
         try:
-            worker = await ns.replacement_worker(block.id, sorted(avoid))
-            avoid.add(worker.worker_id)
-            copied = await _copy(streams, source, worker, capacity, sync)
+            worker = await _another(ns, block.id, avoid, suspects)
         except CurvineError as error:
             log.warning("block %d stays with %d replicas: %s", block.id, len(workers), error)
             break
+        avoid.add(worker.worker_id)
+        try:
+            copied = await _copy(streams, source, worker, capacity, sync)
+        except CurvineError as error:
+            log.info("%s takes no copy of block %d: %s", worker_name(worker), block.id, error)
+            continue
         log.info("block %d: %s takes a lost worker's place", block.id, worker_name(worker))
         commit = msgspec.structs.replace(commit, locations=(*commit.locations, *copied.locations))
         workers = (*workers, worker)
     return commit, workers
+
+
+async def _another(
+    ns: Namespace, block_id: int, avoid: Collection[int], suspects: Collection[int]
+) -> WorkerAddress:
+    if suspects:
+        try:
+            return await ns.replacement_worker(block_id, sorted({*avoid, *suspects}))
+        except Common:
+            pass  # nobody else
+    return await ns.replacement_worker(block_id, sorted(avoid))
 
 
 async def _copy(

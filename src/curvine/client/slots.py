@@ -269,9 +269,12 @@ class FileSlots:
         self, slot: Slot, commit: CommitBlock, workers: tuple[WorkerAddress, ...], sync: bool
     ) -> None:
         """Workers have published the slot's block; those that were lost are replaced."""
-        if len(workers) < len(slot.located.locs):
+        # A worker that is avoided because it failed once may have cost the block a replica, too.
+        avoided = self._streams.health.suspects()
+        wanted = max(len(slot.located.locs), self._status.replicas if avoided else 0)
+        if len(workers) < wanted:
             commit, workers = await replace_lost(
-                self._streams, self._ns, slot.located, commit, workers,
+                self._streams, self._ns, slot.located, commit, workers, wanted - len(workers),
                 capacity=self.size, sync=sync,
             )  # fmt: skip
         block = msgspec.structs.replace(slot.located.block, len=commit.block_len, alloc_opts=None)
