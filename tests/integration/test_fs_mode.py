@@ -24,6 +24,7 @@ from curvine.testing.cluster import MiniCluster
 
 MIB = 1 << 20
 WEEK = 7 * 86_400_000
+TREE = int(os.environ.get("CURVINE_TREE_FILES", "100"))  # 5000 for the long form
 FS_MODE = MountOptions(write_type=WriteType.FS_MODE, ttl_ms=WEEK)
 Body = Callable[[UnifiedFileSystem, Path], Awaitable[None]]
 
@@ -257,19 +258,19 @@ def test_a_write_copies_the_rest_in_first(cluster: MiniCluster, store: Path) -> 
 
 
 def test_loads_and_exports_of_a_tree(cluster: MiniCluster, store: Path) -> None:
-    content = {f"d{n % 5}/f{n}": random.Random(n).randbytes(1000 + n) for n in range(100)}
+    content = {f"d{n % 5}/f{n}": random.Random(n).randbytes(1000 + n) for n in range(TREE)}
     for name, data in content.items():
         (store / name).parent.mkdir(exist_ok=True)
         (store / name).write_bytes(data)
 
     async def body(fs: UnifiedFileSystem, root: Path) -> None:
         job = await ended(fs, await fs.submit_load("/data"))
-        assert (job.state, job.files and job.files.done) == (JobState.COMPLETED, 100)
+        assert (job.state, job.files and job.files.done) == (JobState.COMPLETED, TREE)
         status = await fs.status("/data/d0/f0")
         assert status.storage_policy.state is StorageState.BOTH
         assert len((await fs.block_locations("/data/d0/f0")).blocks) == 1
         again = await ended(fs, await fs.submit_load("/data"))
-        assert again.files and again.files.skipped == 100, "what is cached is left alone"
+        assert again.files and again.files.skipped == TREE, "what is cached is left alone"
         await put(fs, "/data/d1/new", b"new")
         shutil.rmtree(root / "d2")
         job = await ended(fs, await fs.submit_export("/data"))
