@@ -54,7 +54,7 @@ proto-check: $(VENV)/.dev
 unit: $(VENV)/.dev ## Unit, contract and architecture tests
 	$(BIN)/python -m pytest -q tests/unit tests/architecture tests/contract
 
-.PHONY: test-packages
+.PHONY: test-packages conformance-s3
 test-packages: tests/debian-packages.txt
 	@scripts/test-packages.sh
 
@@ -64,6 +64,9 @@ integration: $(VENV)/.dev test-packages ## Real processes, real mounts, real kil
 .PHONY: test-image
 test-image: $(VENV)/.dev all ## Build the image without a registry and start it as Fluid does (root, buildah, crun)
 	@scripts/test-image.sh
+
+conformance-s3: $(VENV)/.dev ## ceph/s3-tests against the gateway: S3TESTS=path of a checkout
+	$(BIN)/python tests/conformance/run_s3tests.py $(S3TESTS)
 
 fuzz: $(VENV)/.dev ## Ten minutes of damaged input (in `make test`: seconds)
 	CURVINE_FUZZ_SECONDS=600 CURVINE_FUZZ_SEED=$${CURVINE_FUZZ_SEED:-$$RANDOM} $(BIN)/python -m pytest -q -s tests/fuzz

@@ -205,6 +205,16 @@ class S3GatewayConf(Section, frozen=True, kw_only=True):
     enable_distributed_auth: bool = boolean(False, "Keep credentials inside Curvine")
     credentials_path: str = text("", "Credentials file; empty = ~/.curvine/credentials.jsonl")
     cache_refresh_interval_secs: int = seconds(30, "Pace of re-reading credentials")
+    credentials_key_file: str = text(
+        "",
+        "Ours. Key that encrypts the credentials; empty = credentials_path + .key, or "
+        "~/.curvine/credentials.key when they are kept inside Curvine",
+    )
+    domains: tuple[str, ...] = texts(
+        (), "Ours. Names before which a bucket may stand in the Host header, besides localhost"
+    )
+    processes: int = integer(1, "Ours. Processes that share the port", least=1, most=256)
+    upload_expiry: int = duration("7d", "Ours. Unfinished uploads are thrown away after this")
 
 
 class CliConf(Section, frozen=True, kw_only=True):

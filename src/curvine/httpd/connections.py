@@ -11,6 +11,8 @@ every piece. Times are seconds.
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Callable
 from typing import Any, cast
 
 MAX_CONNECTIONS = 128
@@ -27,8 +29,10 @@ class Guard(asyncio.Protocol):
         self.inner = inner
         self.waiting = True
         self.deadline = 0.0
+        self.on_lost: Callable[[], None] | None = None  # whoever waits for the peer otherwise
         self._house = house
         self._answer_ends = 0.0
+        self._begun = False  # a request has begun to arrive
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -42,9 +46,14 @@ class Guard(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._house.left(self)
         self._writable.set()
+        if self.on_lost is not None:
+            self.on_lost()
         self.inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.waiting and not self._begun:
+            self._begun = True
+            self.deadline = self._house.now() + self._house.waiting_seconds
         self.inner.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -73,10 +82,15 @@ class Guard(asyncio.Protocol):
         """The client took a piece of the answer."""
         self.deadline = min(self._house.now() + self._house.busy_seconds, self._answer_ends)
 
+    def free(self) -> None:
+        """What comes next is our own work: no deadline."""
+        self.deadline = math.inf
+
     def idle(self) -> None:
         """The answer is handed to the kernel as far as it takes it."""
         self.waiting = True
-        self.deadline = self._house.now() + self._house.waiting_seconds
+        self._begun = False
+        self.deadline = self._house.now() + self._house.idle_seconds
 
     def cut(self) -> None:
         """End the connection at once."""
@@ -94,8 +108,10 @@ class Connections:
         waiting_seconds: float = WAITING_SECONDS,
         busy_seconds: float = BUSY_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
+        idle_seconds: float | None = None,
     ) -> None:
         self.waiting_seconds = waiting_seconds
+        self.idle_seconds = waiting_seconds if idle_seconds is None else idle_seconds
         self.busy_seconds = busy_seconds
         self.answer_seconds = answer_seconds
         self._limit = limit

@@ -171,9 +171,27 @@ FUSE = (
 )  # fmt: skip
 
 # Page of docs/metrics.md: heading, what it says first, rows.
+S3_GATEWAY = (
+    Metric(
+        "s3_requests_total",
+        COUNTER,
+        "Ours. Requests answered, by kind of status",
+        ("operation", "status"),
+    ),
+    Metric(
+        "s3_request_duration_us",
+        HISTOGRAM,
+        "Ours. Time until an answer begins, microseconds",
+        ("operation",),
+    ),
+    Metric("s3_connections", GAUGE, "Ours. Open connections"),
+    *PROCESS,
+)
+
 PAGES = (
     ("Master", "`http://HOST:master.web_port/metrics`; counters that clients report to the master "
         "are appended under the names that they give.", MASTER),
     ("Worker", "`http://HOST:worker.web_port/metrics`.", WORKER),
     ("FUSE mount", "`http://HOST:fuse.web_port/metrics` of every mount.", FUSE),
+    ("S3 gateway", "`http://<s3_gateway.listen>/metrics`, of the process that answers.", S3_GATEWAY),
 )  # fmt: skip

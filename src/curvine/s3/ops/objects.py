@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GET, HEAD, PUT, DELETE of objects, and the documents about one object."""
+
+from __future__ import annotations
+
+import asyncio
+
+from curvine.client.files import ReadableFile
+from curvine.httpd.streaming import Outgoing
+from curvine.s3 import checksums
+from curvine.s3.context import OWNER_ID, Call, Rows, empty, owner, quoted, xml_answer
+from curvine.s3.errors import S3Error
+from curvine.s3.ops.conditions import check_read, requested_range, write_condition
+from curvine.s3.records import (
+    ObjectInfo,
+    Record,
+    checksum_headers,
+    http_date,
+    part_range,
+    shown_headers,
+    taken_headers,
+)
+from curvine.s3.transfer import file_pieces
+from curvine.s3.xmldoc import Child, Raw
+
+_OVERRIDES = {
+    "response-content-type": "Content-Type",
+    "response-content-language": "Content-Language",
+    "response-expires": "Expires",
+    "response-cache-control": "Cache-Control",
+    "response-content-disposition": "Content-Disposition",
+    "response-content-encoding": "Content-Encoding",
+}
+_CANNED = ("private", "bucket-owner-full-control", "bucket-owner-read")
+_closing: set[asyncio.Task[None]] = set()
+
+
+async def get_object(call: Call) -> Outgoing:
+    """GetObject."""
+    request = call.request
+    info, file = await call.store.open(request.bucket, request.key)
+    handed_on = False
+    try:
+        status, headers, start, size = _reading(call, info)
+        if not size:
+            return Outgoing(status, tuple(headers), b"")
+        piece = max(64 * 1024, int(call.gateway.conf.get_chunk_size_mb * 1024 * 1024))
+        body = file_pieces(file, start, size, piece, lambda: _close_later(file))
+        handed_on = True
+        return Outgoing(status, tuple(headers), body, size)
+    finally:
+        if not handed_on:
+            await file.close()
+
+
+async def head_object(call: Call) -> Outgoing:
+    """HeadObject."""
+    request = call.request
+    info = await call.store.stat(request.bucket, request.key)
+    status, headers, _, size = _reading(call, info)
+    return Outgoing(status, tuple(headers), b"", size)
+
+
+def _close_later(file: ReadableFile) -> None:
+    task = asyncio.ensure_future(file.close())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
+def _reading(call: Call, info: ObjectInfo) -> tuple[int, Rows, int, int]:
+    """(status, headers, first byte, size) of what a GET or HEAD asks for."""
+    request = call.request
+    check_version(call)
+    check_read(request, info)
+    headers: Rows = shown_headers(info.record)
+    headers += [
+        ("ETag", quoted(info.etag)),
+        ("Last-Modified", http_date(info.mtime)),
+        ("Accept-Ranges", "bytes"),
+    ]
+    for name, header in _OVERRIDES.items():
+        if name in request.query:
+            headers = [row for row in headers if row[0] != header]
+            headers.append((header, request.query[name]))
+    start, size, status = 0, info.length, 200
+    if "partNumber" in request.query:
+        number = request.number("partNumber", 1, 10_000)
+        start, size, total = part_range(info.record, number, info.length)
+        status = 206
+        if info.record.parts:
+            headers.append(("x-amz-mp-parts-count", str(total)))
+    else:
+        found = requested_range(request, info.length)
+        if found is not None:
+            start, size = found
+            status = 206
+    if status == 206 and size:
+        headers.append(("Content-Range", f"bytes {start}-{start + size - 1}/{info.length}"))
+    if (request.header("x-amz-checksum-mode") or "").upper() == "ENABLED" and status == 200:
+        headers += checksum_headers(info.record)
+    return status, headers, start, size
+
+
+def check_version(call: Call) -> None:
+    """NoSuchVersion for a version other than the only one."""
+    version = call.request.argument("versionId")
+    if version and version != "null":
+        raise S3Error("NoSuchVersion", VersionId=version[:100])
+
+
+def check_put_headers(call: Call) -> None:
+    """Refuse what would be silently ignored although it matters."""
+    request = call.request
+    acl = request.header("x-amz-acl")
+    if (acl is not None and acl not in _CANNED) or any(
+        name.startswith("x-amz-grant-") for name in request.headers
+    ):
+        raise S3Error("AccessControlListNotSupported")
+    if any(
+        name.startswith(("x-amz-server-side-encryption", "x-amz-object-lock"))
+        for name in request.headers
+    ):
+        raise S3Error("NotImplemented", "Neither server-side encryption nor object lock is offered")
+
+
+async def put_object(call: Call) -> Outgoing:
+    """PutObject."""
+    request = call.request
+    check_put_headers(call)
+    headers, meta = taken_headers(request)
+    intake = call.intake()
+    if intake.length is None and "transfer-encoding" not in request.headers:
+        raise S3Error("MissingContentLength")
+
+    def record(_size: int) -> Record:
+        found = intake.checksum
+        return Record(
+            etag=intake.md5,
+            headers=headers,
+            meta=meta,
+            checksums=dict([found]) if found else {},
+            checksum_type=checksums.FULL_OBJECT if found else "",
+        )
+
+    info = await call.store.put(
+        request.bucket, request.key, intake.pieces(), intake.length, record,
+        write_condition(request),
+    )  # fmt: skip
+    return empty(200, [("ETag", quoted(info.etag)), *checksum_headers(info.record)])
+
+
+async def delete_object(call: Call) -> Outgoing:
+    """DeleteObject."""
+    request = call.request
+    check_version(call)
+    await call.store.delete(request.bucket, request.key, write_condition(request))
+    return empty(204)
+
+
+async def get_attributes(call: Call) -> Outgoing:
+    """GetObjectAttributes."""
+    request = call.request
+    info = await call.store.stat(request.bucket, request.key)
+    wanted = [word.strip() for word in (request.header("x-amz-object-attributes") or "").split(",")]
+    known = {"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"}
+    if not set(wanted) <= known:
+        raise S3Error("InvalidArgument", "x-amz-object-attributes names something unknown")
+    rows: list[Child] = []
+    if "ETag" in wanted:
+        rows.append(("ETag", info.etag))
+    if "Checksum" in wanted and info.record.checksums:
+        rows.append(("Checksum", _checksum_rows(info.record)))
+    if "ObjectParts" in wanted and info.record.parts:
+        rows.append(("ObjectParts", _part_rows(call, info.record)))
+    if "StorageClass" in wanted:
+        rows.append(("StorageClass", "STANDARD"))
+    if "ObjectSize" in wanted:
+        rows.append(("ObjectSize", info.length))
+    headers: Rows = [("Last-Modified", http_date(info.mtime))]
+    return xml_answer("GetObjectAttributesResponse", rows, headers=headers)
+
+
+def checksum_name(algorithm: str) -> str:
+    """The element of a checksum."""
+    return "Checksum" + algorithm.upper()
+
+
+def _checksum_rows(record: Record) -> list[Child]:
+    rows: list[Child] = [
+        (checksum_name(name), value.partition("-")[0]) for name, value in record.checksums.items()
+    ]
+    if record.checksum_type:
+        rows.append(("ChecksumType", record.checksum_type))
+    return rows
+
+
+def _part_rows(call: Call, record: Record) -> list[Child]:
+    request = call.request
+    sizes = [size for count, size in record.parts for _ in range(count)]
+    raw_marker, raw_most = (
+        request.header("x-amz-part-number-marker"),
+        request.header("x-amz-max-parts"),
+    )
+    marker = int(raw_marker) if raw_marker and raw_marker.isdigit() else 0
+    most = min(int(raw_most) if raw_most and raw_most.isdigit() else 1000, 1000)
+    rows: list[Child] = [("TotalPartsCount", len(sizes)), ("PartNumberMarker", marker),
+        ("MaxParts", most), ("IsTruncated", str(marker + most < len(sizes)).lower())]  # fmt: skip
+    algorithm = next(iter(record.checksums), "")
+    shown = list(enumerate(sizes, 1))[marker : marker + most]
+    rows.append(("NextPartNumberMarker", shown[-1][0] if shown else marker))
+    for number, size in shown:
+        part: list[Child] = [("PartNumber", number), ("Size", size)]
+        if algorithm and len(record.part_checksums) >= number:
+            part.append((checksum_name(algorithm), record.part_checksums[number - 1]))
+        rows.append(("Part", part))
+    return rows
+
+
+async def get_acl(call: Call) -> Outgoing:
+    """GetObjectAcl and GetBucketAcl: the owner may do all."""
+    request = call.request
+    if request.key:
+        await call.store.stat(request.bucket, request.key)
+    else:
+        await call.store.places.bucket(request.bucket)
+    grantee = (
+        '<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">'
+        f"<ID>{OWNER_ID}</ID><DisplayName>curvine</DisplayName></Grantee>"
+    )
+    grant: list[Child] = [("Grantee", Raw(grantee)), ("Permission", "FULL_CONTROL")]
+    rows: list[Child] = [("Owner", owner(call)), ("AccessControlList", [("Grant", grant)])]
+    return xml_answer("AccessControlPolicy", rows)
+
+
+async def put_acl(call: Call) -> Outgoing:
+    """PutObjectAcl and PutBucketAcl: only what is true already."""
+    request = call.request
+    if request.key:
+        await call.store.stat(request.bucket, request.key)
+    else:
+        await call.store.places.bucket(request.bucket)
+    if request.header("x-amz-acl") not in _CANNED:
+        raise S3Error("AccessControlListNotSupported")
+    return empty()
+
+
+async def no_tags(call: Call) -> Outgoing:
+    """GetObjectTagging: there never are any."""
+    await call.store.stat(call.request.bucket, call.request.key)
+    return xml_answer("Tagging", [("TagSet", [])])
