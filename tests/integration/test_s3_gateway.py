@@ -23,6 +23,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.client import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+
 from curvine.testing.cluster import MiniCluster
 from curvine.testing.s3_gateway import ACCESS_KEY, SECRET_KEY, MiniGateway
 
@@ -133,7 +134,12 @@ def test_multipart(s3: Any, bucket: str) -> None:
         listed.append({"PartNumber": number, "ETag": answer["ETag"]})
     assert len(s3.list_parts(Bucket=bucket, Key="big", UploadId=upload)["Parts"]) == 3
     assert len(s3.list_multipart_uploads(Bucket=bucket)["Uploads"]) == 1
-    done = {"Bucket": bucket, "Key": "big", "UploadId": upload, "MultipartUpload": {"Parts": listed}}
+    done = {
+        "Bucket": bucket,
+        "Key": "big",
+        "UploadId": upload,
+        "MultipartUpload": {"Parts": listed},
+    }
     answer = s3.complete_multipart_upload(**done)
     digests = b"".join(hashlib.md5(body).digest() for body in parts)
     assert answer["ETag"] == f'"{hashlib.md5(digests).hexdigest()}-3"'
@@ -174,7 +180,9 @@ def test_checksums_and_damaged_bodies(s3: Any, bucket: str) -> None:
     assert code(error) == "404"
 
 
-def test_a_reader_sees_the_old_or_the_new_object(s3: Any, gateway: MiniGateway, bucket: str) -> None:
+def test_a_reader_sees_the_old_or_the_new_object(
+    s3: Any, gateway: MiniGateway, bucket: str
+) -> None:
     bodies = [bytes([n]) * (MIB + n) for n in range(6)]
     s3.put_object(Bucket=bucket, Key="k", Body=bodies[0])
 
@@ -235,7 +243,7 @@ def test_malformed_requests_do_no_harm(s3: Any, gateway: MiniGateway, bucket: st
                 found += piece
             return found
 
-    long = raw(b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 100_000 + b"\r\n\r\n")
+    long = raw(b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 30_000 + b"\r\n\r\n")
     assert b" 400 " in long.split(b"\r\n")[0]
     assert b" 400 " in raw(b"NONSENSE\r\n\r\n").split(b"\r\n")[0]
     assert b" 403 " in raw(b"GET /../../etc/passwd HTTP/1.1\r\nHost: h\r\n\r\n").split(b"\r\n")[0]

@@ -166,4 +166,9 @@ def test_the_documentation_is_the_table() -> None:
     assert DOCS.read_text() == metrics_page.text(), (
         "run: python -m curvine.telemetry.metrics_page > docs/metrics.md"
     )
-    assert [title for title, _, _ in PAGES] == ["Master", "Worker", "FUSE mount"]
+    assert [title for title, _, _ in PAGES] == [
+        "Master",
+        "Worker",
+        "FUSE mount",
+        "S3 gateway",
+    ]

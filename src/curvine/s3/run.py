@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``curvine-s3-gateway`` process: configuration in, a serving gateway, SIGTERM ends it cleanly.
 
-Prints ``curvine-s3-gateway serving http=HOST:PORT`` once it listens. With ``processes`` above one,
+Prints ``curvine-s3-gateway ready http=HOST:PORT`` once it listens. With ``processes`` above one,
 that many share the port (SO_REUSEPORT); one that dies is started again. ``credential ...`` commands
 are in :mod:`curvine.s3.credential_commands`.
 """
@@ -35,7 +35,7 @@ from curvine.s3.gateway import S3Gateway
 from curvine.telemetry import logs
 
 _log = logging.getLogger(__name__)
-SERVING = "curvine-s3-gateway serving"
+SERVING = "curvine-s3-gateway ready"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -193,5 +193,6 @@ PAGES = (
         "are appended under the names that they give.", MASTER),
     ("Worker", "`http://HOST:worker.web_port/metrics`.", WORKER),
     ("FUSE mount", "`http://HOST:fuse.web_port/metrics` of every mount.", FUSE),
-    ("S3 gateway", "`http://<s3_gateway.listen>/metrics`, of the process that answers.", S3_GATEWAY),
+    ("S3 gateway", "`http://<s3_gateway.listen>/metrics`, of the process that answers.",
+        S3_GATEWAY),
 )  # fmt: skip

@@ -18,7 +18,7 @@ _STUB = (
     "import ctypes, signal, sys; ctypes.CDLL(None).prctl(1, signal.SIGKILL);"
     "from curvine.s3.run import main; sys.exit(main())"
 )
-_READY = "curvine-s3-gateway serving http="
+_READY = "curvine-s3-gateway ready http="
 
 
 class MiniGateway:
