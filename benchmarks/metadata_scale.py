@@ -27,7 +27,7 @@ from curvine.testing.cluster import MiniCluster
 from curvine.wire.codes import RpcCode
 from curvine.wire.convert import fill_set_attr
 from curvine.wire.frame import PREFIX_SIZE
-from curvine.wire.pb import master_pb2
+from curvine.wire.pb import ext_pb2, master_pb2
 
 FEW = 10_000
 SHAPES = ((1, 1), (1, 64), (8, 16))
@@ -151,6 +151,16 @@ def list_all(address: tuple[str, int], files: int, seconds: float) -> int:
     return seen
 
 
+def count_all(address: tuple[str, int]) -> int:
+    """The sums of everything, as ``cv fs count /`` asks for them; what was counted."""
+    while True:
+        request = ext_pb2.ContentSummaryRequest(path="/", wait_ms=500)
+        answer = call(address, frame(RpcCode.CONTENT_SUMMARY, request))
+        sums = ext_pb2.ContentSummaryResponse.FromString(answer[PREFIX_SIZE:])
+        if sums.complete:
+            return sums.files + sums.directories
+
+
 def change_all(address: tuple[str, int], path: str) -> None:
     """A recursive change of mode."""
     request = master_pb2.SetAttrRequest(path=path)
@@ -209,6 +219,7 @@ def main() -> None:
             long = 10 * args.seconds
             beside(report, "snapshot pages", many, lambda: page_through(many.address, long))
             beside(report, "listing", many, lambda: list_all(many.address, many.files, long))
+            beside(report, "counting all", many, lambda: count_all(many.address))
             beside(report, "chmod -R of 10,000", few, lambda: change_all(few.address, "/data"))
             rss = resident(many.pid)
             print(f"  resident after all this: {rss / 2**20:.0f} MiB")
