@@ -46,9 +46,11 @@ class Call(NamedTuple):
         """The body, to be checked while it is read."""
         return Intake(self.request, self.claim, self.key, self.gateway.executor, compute=compute)
 
-    async def xml(self, root: str) -> Node:
+    async def xml(self, root: str, *, object_checksum: bool = False) -> Node:
         """The body as a document."""
-        body = await self.intake().read_all(MAX_DOCUMENT)
+        request, key = self.request, self.key
+        intake = Intake(request, self.claim, key, object_checksum=object_checksum)
+        body = await intake.read_all(MAX_DOCUMENT)
         if not body:
             raise S3Error("MalformedXML", f"The request needs a {root} document")
         return parse(body, root)

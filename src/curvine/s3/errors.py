@@ -48,7 +48,7 @@ _TABLE: dict[str, tuple[int, str]] = {
     "InvalidDigest": (400, "Content-MD5 is not a digest"),
     "InvalidObjectState": (403, "Objects that begin or end with this key are in the way"),
     "InvalidPart": (400, "A part is missing, or its ETag is another one"),
-    "InvalidPartNumber": (416, "The object has no such part"),
+    "InvalidPartNumber": (400, "The object has no such part"),
     "InvalidPartOrder": (400, "The list of parts is not in ascending order"),
     "InvalidRange": (416, "The range lies outside the object"),
     "InvalidRequest": (400, "The request is not valid"),

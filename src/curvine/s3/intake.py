@@ -48,6 +48,7 @@ class Intake:
         executor: Executor | None = None,
         *,
         compute: str = "",
+        object_checksum: bool = False,
     ) -> None:
         self._request = request
         self._executor = executor
@@ -67,7 +68,8 @@ class Intake:
             self._digests.append(self._sha256)
             self._wanted_sha256 = claim.payload
         self._trailer_name = request.header("x-amz-trailer") or ""
-        self.algorithm, self._wanted_checksum = self._announced()
+        # A completion names the checksum of the object, not that of its own document.
+        self.algorithm, self._wanted_checksum = ("", "") if object_checksum else self._announced()
         self._checksum: checksums.Digest | None = None
         algorithm = self.algorithm or compute
         if algorithm:

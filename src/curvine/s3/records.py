@@ -104,7 +104,7 @@ def taken_headers(request: S3Request) -> tuple[dict[str, str], dict[str, str]]:
     encoding = headers.get("content-encoding")
     if encoding is not None:
         rest = [part.strip() for part in encoding.split(",") if part.strip() != "aws-chunked"]
-        headers["content-encoding"] = ",".join(rest)
+        headers["content-encoding"] = ", ".join(rest)
         if not rest:
             del headers["content-encoding"]
     storage_class = request.header("x-amz-storage-class")

@@ -117,7 +117,7 @@ async def abort_upload(call: Call) -> Outgoing:
 async def complete_upload(call: Call) -> Outgoing:
     """CompleteMultipartUpload. One that was completed already is answered in the same way."""
     request = call.request
-    root = await call.xml("CompleteMultipartUpload")
+    root = await call.xml("CompleteMultipartUpload", object_checksum=True)
     parts = [_part(node) for node in root.all("Part")]
     if not 0 < len(parts) <= MAX_PARTS:
         raise S3Error("MalformedXML", f"An upload has 1 to {MAX_PARTS} parts")

@@ -203,7 +203,7 @@ def _part_rows(call: Call, record: Record) -> list[Child]:
     )
     marker = int(raw_marker) if raw_marker and raw_marker.isdigit() else 0
     most = min(int(raw_most) if raw_most and raw_most.isdigit() else 1000, 1000)
-    rows: list[Child] = [("TotalPartsCount", len(sizes)), ("PartNumberMarker", marker),
+    rows: list[Child] = [("PartsCount", len(sizes)), ("PartNumberMarker", marker),
         ("MaxParts", most), ("IsTruncated", str(marker + most < len(sizes)).lower())]  # fmt: skip
     algorithm = next(iter(record.checksums), "")
     shown = list(enumerate(sizes, 1))[marker : marker + most]
