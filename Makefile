@@ -68,6 +68,13 @@ test-image: $(VENV)/.dev all ## Build the image without a registry and start it 
 conformance-s3: $(VENV)/.dev ## ceph/s3-tests against the gateway: S3TESTS=path of a checkout
 	$(BIN)/python tests/conformance/run_s3tests.py $(S3TESTS)
 
+build/clients/.ready: requirements-clients.lock pyproject.toml scripts/bootstrap.sh
+	@VENV=build/clients scripts/bootstrap.sh requirements-clients.lock
+	@touch $@
+
+.PHONY: clients
+clients: build/clients/.ready ## build/clients: a Python with pandas, PyArrow, DuckDB, zarr, s3fs (300 MB to fetch)
+
 fuzz: $(VENV)/.dev ## Ten minutes of damaged input (in `make test`: seconds)
 	CURVINE_FUZZ_SECONDS=600 CURVINE_FUZZ_SEED=$${CURVINE_FUZZ_SEED:-$$RANDOM} $(BIN)/python -m pytest -q -s tests/fuzz
 
@@ -90,11 +97,12 @@ fix: $(VENV)/.dev ## Format and fix what can be fixed
 bench: $(VENV)/.dev ## Benchmarks beside a reference in the same run; JSON in build/bench
 	$(BIN)/python benchmarks/run.py
 
-lock: ## Refresh requirements.lock and requirements-dev.lock
+lock: ## Refresh requirements*.lock
 	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
 	build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --extra build pyproject.toml -o requirements.lock
 	build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -c requirements.lock -o requirements-dist.lock
 	build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --extra build --group dev pyproject.toml -o requirements-dev.lock
+	build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --extra build --group clients pyproject.toml -o requirements-clients.lock
 
 clean: ## Remove what was built, not what was fetched
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

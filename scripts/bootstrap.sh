@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Make .venv from a lock file: scripts/bootstrap.sh LOCKFILE. Needs Python 3.11 or later, nothing else.
+# Make .venv (or $VENV) from a lock file: scripts/bootstrap.sh LOCKFILE. Needs Python 3.11 or later, nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lock=$1
+venv=${VENV:-.venv}
 python=${PYTHON:-python3}
 for candidate in "$python" python3.14 python3.13 python3.12 python3.11; do
     if command -v "$candidate" >/dev/null 2>&1 &&
@@ -16,10 +17,10 @@ if [ -z "${found:-}" ]; then
         "Install it, or name it: make PYTHON=/path/to/python3.11 ..." >&2
     exit 1
 fi
-if [ ! -x .venv/bin/pip ]; then
+if [ ! -x "$venv/bin/pip" ]; then
     # Debian and Ubuntu split ensurepip off; as root we can fetch it.
-    if ! "$found" -m venv .venv 2>/dev/null; then
-        rm -rf .venv
+    if ! "$found" -m venv "$venv" 2>/dev/null; then
+        rm -rf "$venv"
         version=$("$found" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
         if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
             apt-get update -qq && apt-get install -y -qq "python$version-venv" >/dev/null
@@ -28,9 +29,9 @@ if [ ! -x .venv/bin/pip ]; then
                 "install its venv module (on Debian: apt-get install python$version-venv)" >&2
             exit 1
         fi
-        "$found" -m venv .venv
+        "$found" -m venv "$venv"
     fi
 fi
-echo "Installing what $lock pins into .venv ..."
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+echo "Installing what $lock pins into $venv ..."
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
