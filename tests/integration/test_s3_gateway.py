@@ -282,3 +282,58 @@ def test_rclone(gateway: MiniGateway, bucket: str, tmp_path: Path) -> None:
         done = subprocess.run([rclone, *command], env=env, capture_output=True, timeout=60)
         assert done.returncode == 0, done.stderr.decode()
     assert (back / "a/b/two").read_bytes() == (source / "a/b/two").read_bytes()
+
+
+def test_one_of_many_conditional_puts_wins(s3: Any, gateway: MiniGateway, bucket: str) -> None:
+    """Counting by compare-and-swap: no step is lost, with plain PUTs of another key beside it."""
+    s3.put_object(Bucket=bucket, Key="n", Body=b"0")
+
+    def add(_number: int) -> int:
+        mine, tries = client(gateway), 0
+        while True:
+            tries += 1
+            now = mine.get_object(Bucket=bucket, Key="n")
+            value = int(now["Body"].read()) + 1
+            try:
+                mine.put_object(Bucket=bucket, Key="n", Body=b"%d" % value, IfMatch=now["ETag"])
+                return tries
+            except ClientError as error:
+                assert error.response["Error"]["Code"] == "PreconditionFailed"
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        tries = sum(pool.map(add, range(24)))
+    assert s3.get_object(Bucket=bucket, Key="n")["Body"].read() == b"24"
+    assert tries > 24, "there was no race"
+
+
+def test_a_client_that_closes_its_side_early_is_answered(gateway: MiniGateway) -> None:
+    host, port = gateway.endpoint.removeprefix("http://").split(":")
+
+    def raw(*pieces: bytes) -> bytes:
+        with socket.create_connection((host, int(port)), 10) as sock:
+            for piece in pieces:
+                sock.sendall(piece)
+            sock.shutdown(socket.SHUT_WR)
+            found = b""
+            while piece := sock.recv(65536):
+                found += piece
+            return found
+
+    get = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
+    assert raw(get).startswith(b"HTTP/1.1 200")
+    assert raw(get * 3).count(b"HTTP/1.1 200") == 3
+    torn = b"PUT /x/y HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nten bytes."
+    assert raw(torn).startswith(b"HTTP/1.1 403")
+    assert raw(b"") == b""
+
+
+def test_a_head_far_over_the_limit_is_answered(gateway: MiniGateway) -> None:
+    host, port = gateway.endpoint.removeprefix("http://").split(":")
+    for head in (b"X: " + b"a" * (4 * MIB), b"".join(b"X%d: y\r\n" % n for n in range(100_000))):
+        with socket.create_connection((host, int(port)), 10) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n" + head + b"\r\n\r\n")
+            found = b""
+            while piece := sock.recv(65536):
+                found += piece
+        assert b" 400 " in found[:13], found[:100]
+        assert b"<Code>InvalidRequest</Code>" in found

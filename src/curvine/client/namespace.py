@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from curvine.client.master_calls import MasterCalls
+from curvine.client.own_calls import OwnCalls
 from curvine.model.block import AllocOpts, CommitBlock, ExtendedBlock, FileBlocks, LocatedBlock
 from curvine.model.inode import (
-    ContentSummary,
     CreateOpts,
     FileStatus,
     FreeResult,
@@ -25,7 +24,6 @@ from curvine.model.lock import FileLock
 from curvine.model.worker import WorkerAddress
 from curvine.wire.codes import RpcCode
 from curvine.wire.convert import (
-    decode_summary,
     fill_alloc,
     fill_block,
     fill_client,
@@ -41,11 +39,11 @@ from curvine.wire.convert import (
     read_lock,
     read_status,
 )
-from curvine.wire.pb import common_pb2, ext_pb2
+from curvine.wire.pb import common_pb2
 from curvine.wire.pb import master_pb2 as pb
 
 
-class Namespace(MasterCalls):
+class Namespace(OwnCalls):
     """The file and directory calls of one client."""
 
     # --- reads ----------------------------------------------------------------------------------
@@ -97,20 +95,6 @@ class Namespace(MasterCalls):
             RpcCode.GET_BLOCK_LOCATIONS, request, pb.GetBlockLocationsResponse
         )
         return read_file_blocks(answer.blocks)
-
-    async def content_summary(self, path: str, *, wait_ms: int | None = None) -> ContentSummary:
-        """What ``path`` amounts to with everything below it. Ours only (CAP_SUMMARY).
-
-        The first time a directory has to be walked: the answer is incomplete if that takes longer
-        than ``wait_ms`` (10 s, at most 60), and the master goes on counting.
-        """
-        request = ext_pb2.ContentSummaryRequest(path=path)
-        if wait_ms is not None:
-            request.wait_ms = wait_ms
-        frame = await self._master.call(
-            RpcCode.CONTENT_SUMMARY, request.SerializeToString(), req_id=self._new_req_id()
-        )
-        return decode_summary(frame.header)
 
     async def get_lock(self, path: str, lock: FileLock) -> FileLock | None:
         """The lock that would stand in the way of ``lock``, if any."""

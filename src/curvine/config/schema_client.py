@@ -198,10 +198,12 @@ class S3GatewayConf(Section, frozen=True, kw_only=True):
     listen: str = text("127.0.0.1:9900", "Address and port", upstream="0.0.0.0:9900",
         why="Nothing is reachable from outside until somebody says so")  # fmt: skip
     region: str = text("us-east-1", "Region named in signatures")
-    put_temp_dir: str = text("/tmp/curvine-temp", "Directory for large uploads")
-    put_memory_buffer_threshold: int = size("1MB", "Uploads up to this stay in memory")
-    put_max_memory_buffer: int = size("16MB", "Memory for all uploads")
-    get_chunk_size_mb: float = number(1.0, "Bytes read at a time", unit="MB")
+    put_temp_dir: str = text("/tmp/curvine-temp", "No effect: uploads stream into the cluster")
+    put_memory_buffer_threshold: int = size("1MB", "No effect: uploads stream in bounded memory")
+    put_max_memory_buffer: int = size("16MB", "No effect: uploads stream in bounded memory")
+    get_chunk_size_mb: float = number(
+        1.0, "Bytes read at a time where no local worker holds the block", unit="MB"
+    )
     enable_distributed_auth: bool = boolean(False, "Keep credentials inside Curvine")
     credentials_path: str = text("", "Credentials file; empty = ~/.curvine/credentials.jsonl")
     cache_refresh_interval_secs: int = seconds(30, "Pace of re-reading credentials")

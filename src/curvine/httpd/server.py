@@ -9,7 +9,7 @@ It shares the process's loop with RPC or FUSE, so nothing a client does may cost
 - all pages together get a share of the loop (``httpd.pace``).
 
 An address that is in use is a warning: several pods of a node may share the network's ports
-(fluid-contract 6). Times are seconds. The only module that knows aiohttp.
+(fluid-contract 6). Times are seconds.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from curvine.httpd.access import Access
 from curvine.httpd.connections import Connections, Guard
 from curvine.httpd.messages import Refused, Request, Response, Route, as_json
 from curvine.httpd.pace import Pace
+from curvine.httpd.protocol import Protocol
 from curvine.rpc.dialing import describe, listen
 from curvine.telemetry.logs import OnceLogger
 
@@ -74,15 +75,7 @@ class HttpServer:
         except CurvineError as error:
             _log.warning("%s: no HTTP pages: %s", self._name, error)
             return None
-        self._web = web.Server(
-            self._serve,
-            access_log=None,
-            logger=_log,
-            max_line_size=16 * 1024,  # a path may be long
-            max_field_size=8 * 1024,
-            lingering_time=0,
-            keepalive_timeout=60,
-        )  # fmt: skip
+        self._web = web.Server(self._serve, access_log=None, logger=_log)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # accepted ones inherit
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, sock=sock)
@@ -103,7 +96,16 @@ class HttpServer:
 
     def _accept(self) -> Guard:
         assert self._web is not None
-        return self._connections.guard(self._web())
+        protocol = Protocol(
+            self._web,
+            access_log=None,
+            logger=_log,
+            max_line_size=16 * 1024,  # a path may be long
+            max_field_size=8 * 1024,
+            lingering_time=0,
+            keepalive_timeout=60,
+        )
+        return self._connections.guard(protocol)
 
     # -- one request ------------------------------------------------------------------------------
 
@@ -116,6 +118,8 @@ class HttpServer:
             sent = await self._send(raw, response, guard)
             if raw.can_read_body or raw.method not in _METHODS:
                 sent.force_close()  # whatever follows is not a request
+            if cast(Protocol, raw.protocol).is_last:
+                sent.force_close()
             return sent
         finally:
             guard.idle()

@@ -22,6 +22,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from curvine.errors import ConnectionLost, CurvineError, IoFailed
 from curvine.httpd.connections import Connections, Guard
+from curvine.httpd.protocol import Protocol
 from curvine.rpc.bulk import PIECE, FileSlice, is_resident, warm
 from curvine.rpc.dialing import describe, set_tcp_options
 from curvine.telemetry.logs import OnceLogger
@@ -104,11 +105,11 @@ Serve = Callable[[Incoming], Awaitable[Outgoing]]
 Explain = Callable[[int, str], Outgoing]  # (status, reason) of a request that could not be read
 
 
-class _Protocol(web.RequestHandler):
-    """The library's connection; requests that it cannot parse are answered in our words."""
+class _Protocol(Protocol):
+    """Requests that cannot be parsed are answered in our words."""
 
     def __init__(self, manager: web.Server, explain: Explain, **options: Any) -> None:
-        super().__init__(manager, loop=asyncio.get_running_loop(), **options)
+        super().__init__(manager, **options)
         self._explain = explain
 
     def handle_error(
@@ -194,7 +195,7 @@ class StreamServer:
             answer = await self._handler(request)
             guard.progressed()
             sent = await self._send(raw, answer, guard)
-            if answer.close or body.untouched:
+            if answer.close or body.untouched or cast(Protocol, raw.protocol).is_last:
                 sent.force_close()
             guard.progressed()
             return sent

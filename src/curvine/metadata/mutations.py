@@ -26,6 +26,7 @@ from curvine.metadata.rules import (
     tree,
 )
 from curvine.metadata.rules.remove import DETACHED_PARENT
+from curvine.metadata.rules.rename import Expected
 from curvine.metadata.stepping import Steps, finish
 from curvine.metadata.values import ChangeKind, StoredBlock, StoredFile
 from curvine.model.block import CommitBlock
@@ -36,7 +37,6 @@ from curvine.model.inode import (
     FreeResult,
     MkdirOpts,
     OpenFlag,
-    RenameFlag,
     SetAttr,
 )
 from curvine.model.path import join
@@ -157,14 +157,17 @@ class Mutations(Reads):
 
         return self._changed(Op.LINK, req_id, dst, rule)
 
-    def rename(self, src: str, dst: str, flags: int = RenameFlag.NONE, *, req_id: int = 0) -> bool:
-        """Rename; False only where both paths are the same."""
+    def rename(
+        self, src: str, dst: str, flags: int = 0, expected: Expected = None, *, req_id: int = 0
+    ) -> bool:
+        """Rename; False only where both paths are the same. NotFound or Common unless ``dst`` is
+        as ``expected``."""
         if self._replayed(Op.RENAME, req_id):
             return True
 
         def rule(draft: Draft) -> bool:
             source = draft.view.resolve(src)
-            moved = rename.rename(draft, src, dst, int(flags))
+            moved = rename.rename(draft, src, dst, int(flags), expected)
             if source is not None:
                 exports.renamed(draft, src, dst, source, int(flags))
             return moved

@@ -2,8 +2,9 @@
 """Objects in the name space: stat, open, put, copy, delete. Knows no HTTP.
 
 Conditions of a PUT are kept in one step with it: "not there" by a rename that does not replace,
-"this very one" by an exchange that is undone when something else came out (another client's object
-can then be seen for a moment where the condition fails). Times are ms, sizes bytes.
+"this very one" by a rename that says which file it replaces. Masters that are not ours cannot do
+the latter: there it is an exchange that is undone when something else came out. Times are ms, sizes
+bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from curvine.s3.keys import DIR, object_path, self_path
 from curvine.s3.places import Place, Places
 from curvine.s3.records import ObjectInfo, Record, object_info
 from curvine.s3.transfer import store_body
+from curvine.wire.codes import CAP_EXPECT
 
+_ATTEMPTS = 20  # of a conditional PUT that others get ahead of
 _ABSENT = (NotFound, NotADirectory, ParentNotDirectory, IsADirectory)
 
 
@@ -230,16 +233,31 @@ class Store:
             except AlreadyExists:
                 raise S3Error("PreconditionFailed", Condition="If-None-Match") from None
             return
-        found = await self.find(bucket, key)
-        condition.check(found)
-        if found is None:
-            await publish(bucket, temporary, path, place, RenameFlag.NO_REPLACE)
-            return
+        for _ in range(_ATTEMPTS):
+            found = await self.find(bucket, key)
+            condition.check(found)
+            if found is None:
+                await publish(bucket, temporary, path, place, RenameFlag.NO_REPLACE)
+                return
+            if CAP_EXPECT not in self.fs.cluster.capabilities:
+                await self._exchange(bucket, temporary, path, place, found)
+                return
+            try:
+                await self.fs.cluster.ns.replace(temporary, found.status)
+                return
+            except (NotFound, Common):
+                continue  # it has changed meanwhile: does the condition still hold?
+        raise S3Error("ConditionalRequestConflict")
+
+    async def _exchange(
+        self, bucket: str, temporary: str, path: str, place: Place, found: ObjectInfo
+    ) -> None:
+        """Replace ``found`` where the master cannot make sure of it: undone if it was another."""
         try:
-            final = await publish(bucket, temporary, path, place, RenameFlag.EXCHANGE)
+            final = await self.places.publish(bucket, temporary, path, place, RenameFlag.EXCHANGE)
         except NotFound:
-            raise S3Error("NoSuchKey", Key=key) from None
-        came_out = object_info(key, await self.fs.status(temporary))
+            raise S3Error("NoSuchKey", Key=found.key) from None
+        came_out = object_info(found.key, await self.fs.status(temporary))
         if came_out.status.id != found.status.id or came_out.etag != found.etag:
             await self.fs.rename(temporary, final, RenameFlag.EXCHANGE)
             raise S3Error("PreconditionFailed", Condition="If-Match")

@@ -12,6 +12,7 @@ from curvine.master.workers import block_count
 from curvine.model.worker import ComponentInfo, FilesystemInfo, WorkerStatus
 from curvine.rpc.server import ServerConnection
 from curvine.wire.codes import (
+    CAP_EXPECT,
     CAP_LARGE_BLOCKS,
     CAP_REFERENCES,
     CAP_SUMMARY,
@@ -27,7 +28,7 @@ from curvine.wire.pb import ext_pb2, master_pb2
 IDENTITY = ComponentInfo(
     component="master",
     release_version=ANNOUNCED_VERSION,
-    capabilities=(CAP_WATCH, CAP_SYNC, CAP_LARGE_BLOCKS, CAP_REFERENCES, CAP_SUMMARY),
+    capabilities=(CAP_EXPECT, CAP_WATCH, CAP_SYNC, CAP_LARGE_BLOCKS, CAP_REFERENCES, CAP_SUMMARY),
 )
 
 

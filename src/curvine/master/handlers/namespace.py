@@ -118,7 +118,12 @@ def exists(master: Services, request: master_pb2.ExistsRequest, _req_id: int) ->
 
 def rename(master: Services, request: master_pb2.RenameRequest, req_id: int) -> bytes:
     """Code 10."""
-    result = master.namespace.rename(request.src, request.dst, request.flags, req_id=req_id)
+    expected = None
+    if request.HasField("expected_id"):
+        expected = request.expected_id, request.expected_mtime
+    result = master.namespace.rename(
+        request.src, request.dst, request.flags, expected, req_id=req_id
+    )
     return master_pb2.RenameResponse(result=result).SerializeToString()
 
 

@@ -25,9 +25,12 @@ from curvine.metadata.values import ChangeKind
 from curvine.model.inode import RenameFlag
 from curvine.model.path import is_under
 
+Expected = tuple[int, int] | None  # the file that is to be replaced: inode id, mtime (ms)
 
-def rename(draft: Draft, src: str, dst: str, flags: int) -> bool:
-    """Rename; False (and nothing done) when source and destination are the same path."""
+
+def rename(draft: Draft, src: str, dst: str, flags: int, expected: Expected = None) -> bool:
+    """Rename; False (and nothing done) when source and destination are the same path. NotFound
+    or Common, and nothing done, unless ``dst`` is the file that is ``expected`` there."""
     exchange = flags == RenameFlag.EXCHANGE
     if src == "/":
         raise Common("The root directory can not be renamed")
@@ -39,6 +42,11 @@ def rename(draft: Draft, src: str, dst: str, flags: int) -> bool:
         raise InvalidArgument(f"{src} can not be exchanged with {dst}, which contains it")
     source = draft.resolve(src)
     target = draft.view.resolve(dst)
+    if expected is not None:
+        if target is None:
+            raise NotFound(f"File {dst} not found")
+        if (target.id, target.mtime) != expected:
+            raise Common(f"{dst} is not the file that was expected there")
     draft.subject = source.id
     if exchange:
         _exchange(draft, src, dst, source, target)

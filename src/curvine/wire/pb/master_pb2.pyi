@@ -226,14 +226,18 @@ class ListStatusResponse(_message.Message):
     def __init__(self, statuses: _Optional[_Iterable[_Union[_common_pb2.FileStatusProto, _Mapping]]] = ...) -> None: ...
 
 class RenameRequest(_message.Message):
-    __slots__ = ("src", "dst", "flags")
+    __slots__ = ("src", "dst", "flags", "expected_id", "expected_mtime")
     SRC_FIELD_NUMBER: _ClassVar[int]
     DST_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_MTIME_FIELD_NUMBER: _ClassVar[int]
     src: str
     dst: str
     flags: int
-    def __init__(self, src: _Optional[str] = ..., dst: _Optional[str] = ..., flags: _Optional[int] = ...) -> None: ...
+    expected_id: int
+    expected_mtime: int
+    def __init__(self, src: _Optional[str] = ..., dst: _Optional[str] = ..., flags: _Optional[int] = ..., expected_id: _Optional[int] = ..., expected_mtime: _Optional[int] = ...) -> None: ...
 
 class RenameResponse(_message.Message):
     __slots__ = ("result",)
