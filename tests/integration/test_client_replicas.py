@@ -87,6 +87,30 @@ def test_a_write_goes_on_and_keeps_its_replicas(
     run(body)
 
 
+def test_what_was_written_survives_one_worker_after_the_other(
+    cluster: MiniCluster, run: Callable[[Body], None]
+) -> None:
+    """Each answered write has its two replicas again, also in the middle of a block."""
+
+    async def body(fs: UnifiedFileSystem) -> None:
+        for number in range(ROUNDS):
+            path = f"/file-{number}"
+            writer = await fs.create(path, block_size=16 * MIB)
+            await writer.write(0, CONTENT[: 2 * MIB])
+            victims = random.Random(number).sample(cluster.workers, 2)
+            for begin, victim in zip((2 * MIB, 4 * MIB), victims, strict=True):
+                victim.kill()
+                await writer.write(begin, CONTENT[begin : begin + 2 * MIB])
+                if number % 2:
+                    await writer.flush()
+            await writer.close()
+            assert await fs.read_file(path) == CONTENT
+            for victim in victims:
+                victim.start()
+
+    run(body)
+
+
 def test_published_blocks_are_changed_without_the_dead_replica(
     cluster: MiniCluster, run: Callable[[Body], None]
 ) -> None:

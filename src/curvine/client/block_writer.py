@@ -60,6 +60,7 @@ class BlockWriter:
         self._published = _has_data(block)
         self._untidy = False  # replicas may hold parts of a write that was refused
         self.failure: CurvineError | None = None
+        self.lost = 0  # replicas that were to be written and are not
 
     @classmethod
     async def open(
@@ -127,6 +128,7 @@ class BlockWriter:
         if not replicas:
             raise NoAvailableWorker(f"no worker takes block {block.id}: {failure}") from failure
         writer = cls(streams, block, capacity, replicas)
+        writer.lost = len(located.locs) - len(replicas)
         if resume:
             writer.length = writer.reach = max(writer.length, offset)
         return writer
@@ -140,6 +142,11 @@ class BlockWriter:
     def workers(self) -> tuple[WorkerAddress, ...]:
         """Workers that hold every byte written so far."""
         return tuple(replica.worker for replica in self._replicas)
+
+    async def add(self, worker: WorkerAddress) -> None:
+        """Write to one more worker, before anything was written."""
+        target = Target(self._streams, worker, self._block, self._capacity)
+        self._replicas.append(await open_replica(target, offset=0))
 
     def begin(self, offset: int, size: int) -> None:
         """Announce a write, without waiting: ``finish`` waits until it has ended."""
@@ -284,6 +291,7 @@ class BlockWriter:
         replica.abandon()
         self._streams.health.failed(replica.worker, error)
         self._replicas.remove(replica)
+        self.lost += 1
         left = len(self._replicas)
         log.warning(
             "block %d: %s failed, %d replicas left: %s",

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Another worker in place of one that was lost while a block was written.
+"""Another worker in place of one that was lost, before or while a block was written.
 
-The block has been published by the replicas that are left; it is copied from them to a worker that
-the master names (code 44), so the commit that follows has as many replicas as the file asks for. A
-block above ``COPY_LIMIT`` is left to the master, which copies between workers. Failing here loses
-nothing: the block is committed with what there is. Sizes are bytes.
+Where nothing was written yet, a worker that the master names (code 44) is written to like the
+others. Later the block is published by the replicas that are left and copied from them, so the
+commit that follows has as many replicas as the file asks for. A block above ``COPY_LIMIT`` is left
+to the master, which copies between workers. Failing here loses nothing: the block is committed with
+what there is. Sizes are bytes.
 """
 
 from __future__ import annotations
@@ -22,11 +23,39 @@ from curvine.client.streams import Streams
 from curvine.errors import Common, CurvineError
 from curvine.model.block import CommitBlock, LocatedBlock
 from curvine.model.worker import WorkerAddress
+from curvine.rpc.dialing import within
 
 log = logging.getLogger(__name__)
 
-COPY_LIMIT = 256 << 20
+COPY_LIMIT = 4 << 30
 _PIECE = 4 << 20
+_OPENING = 3.0  # s for a worker that takes a lost one's place
+
+
+async def top_up(
+    streams: Streams, ns: Namespace, writer: BlockWriter, located: LocatedBlock, replicas: int
+) -> None:
+    """Give an empty block that is open on too few workers others, as far as there are any.
+
+    Too few are those that took it, or those that the master named when others had just failed."""
+    health = streams.health
+    wanted = replicas if writer.lost or health.doubtful else 0
+    if len(writer.workers) >= wanted or not streams.forgets_stale:
+        return
+    writer.lost = 0  # or there is nobody else
+    avoid = {worker.worker_id for worker in located.locs}
+    suspects = health.suspects()
+    while len(writer.workers) < wanted:
+        try:
+            worker = await _another(ns, writer.block_id, avoid, suspects)
+        except CurvineError as error:
+            log.info("block %d has %d workers: %s", writer.block_id, len(writer.workers), error)
+            return
+        avoid.add(worker.worker_id)
+        try:
+            await within(writer.add(worker), _OPENING)
+        except (CurvineError, TimeoutError) as error:
+            log.info("%s takes no block %d: %s", worker_name(worker), writer.block_id, error)
 
 
 async def replace_lost(

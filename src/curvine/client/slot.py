@@ -10,6 +10,7 @@ import msgspec
 
 from curvine.client.block_writer import BlockWriter
 from curvine.client.namespace import Namespace
+from curvine.client.replacement import top_up
 from curvine.client.streams import Streams
 from curvine.errors import ConnectionLost, CurvineError, NoAvailableWorker
 from curvine.model.block import ExtendedBlock, LocatedBlock
@@ -27,10 +28,17 @@ class Slot(msgspec.Struct):
 
 
 async def open_writer(
-    streams: Streams, ns: Namespace, path: str, slot: Slot, inner: int, capacity: int
+    streams: Streams,
+    ns: Namespace,
+    path: str,
+    slot: Slot,
+    inner: int,
+    capacity: int,
+    *,
+    replicas: int,
 ) -> BlockWriter:
-    """Open the slot's block; a block without data moves to other workers if none takes it,
-    one with data waits a while for a worker that went away."""
+    """Open the slot's block; a block without data moves to other workers where some of its own do
+    not take it, one with data waits a while for a worker that went away."""
     located = as_known(slot)
     if slot.length and located.block.alloc_opts is None:
         return await BlockWriter.open_patiently(streams, located, offset=inner, capacity=capacity)
@@ -39,12 +47,19 @@ async def open_writer(
     while True:
         located = as_known(slot)
         try:
-            return await BlockWriter.open(streams, located, offset=inner, capacity=capacity)
+            writer = await BlockWriter.open(streams, located, offset=inner, capacity=capacity)
         except CurvineError as error:
             lost = isinstance(error, ConnectionLost) and streams.now() < deadline
             exclude += [worker.worker_id for worker in located.locs]
             if len(exclude) > _REPLACEMENTS * max(1, len(located.locs)) and not lost:
                 raise
+        else:
+            if located.block.alloc_opts is None:
+                await top_up(streams, ns, writer, located, replicas)
+                slot.located = LocatedBlock(
+                    slot.located.block, writer.workers, has_spdk=slot.located.has_spdk
+                )
+            return writer
         try:
             slot.located = await assign(ns, path, slot.located.block, exclude)
         except CurvineError:

@@ -101,15 +101,22 @@ class FileSlots:
         await self._published.forget(index)
         if not slot.located.locs:
             slot.located = await assign(self._ns, self._path, slot.located.block)
-        writer = self._open[index] = await open_writer(
-            self._streams, self._ns, self._path, slot, inner, self.size
-        )
+        writer = self._open[index] = await self._open_writer(index, inner)
         if slot.located.block.alloc_opts is not None:
             await self.publish(sync=False)
-            writer = self._open[index] = await open_writer(
-                self._streams, self._ns, self._path, self._slots[index], inner, self.size
-            )
+            writer = self._open[index] = await self._open_writer(index, inner)
         return writer
+
+    async def _open_writer(self, index: int, inner: int) -> BlockWriter:
+        slot, replicas = self._slots[index], self._status.replicas
+        where = self._streams, self._ns, self._path
+        return await open_writer(*where, slot, inner, self.size, replicas=replicas)
+
+    async def repair(self, index: int, writer: BlockWriter) -> None:
+        """Replace what ``writer`` has lost: its block is published, copied, and opened again by the
+        next write. Not with a real master, which knows no replacement."""
+        if self._open.get(index) is writer and self._streams.forgets_stale and not self.failure:
+            await self.finish([index], sync=False)
 
     async def put(self, data: Buffer, sync: bool) -> bool:
         """Write the whole of an empty file in one round trip to its workers; False: not possible
@@ -155,7 +162,7 @@ class FileSlots:
 
     async def publish(self, sync: bool) -> None:
         """Make everything visible to others; with ``sync`` also durable."""
-        await self.finish(list(self._open), sync)
+        await self.finish(None, sync)
         if sync:
             await self._sync_published()
         await self.complete(only_flush=True, sync=sync)
@@ -169,10 +176,6 @@ class FileSlots:
         ]
         await sync_blocks(self._streams, wanted, self.size)
         self._unsynced.clear()
-
-    async def finish_all(self) -> None:
-        """Complete every open block on its workers."""
-        await self.finish(list(self._open), sync=False)
 
     def leave(self) -> None:
         """The file is not written here any more."""
@@ -247,8 +250,9 @@ class FileSlots:
         writer = self._open.get(index)
         return max(self._slots[index].length, writer.reach if writer else 0)
 
-    async def finish(self, indexes: Sequence[int], sync: bool) -> None:
-        """Complete the blocks of these slots on their workers; the commits wait in _pending."""
+    async def finish(self, indexes: Sequence[int] | None, sync: bool) -> None:
+        """Complete these slots' blocks (None: all) on their workers; commits wait in _pending."""
+        indexes = list(self._open) if indexes is None else indexes
         writers = [(index, self._open.pop(index)) for index in indexes]
         results = await asyncio.gather(
             *(writer.finish(sync) for _, writer in writers), return_exceptions=True
@@ -261,8 +265,7 @@ class FileSlots:
             await self._finished(self._slots[index], result, writer.workers, sync)
             await self._published.forget(index)
         if failure is not None:
-            if isinstance(failure, CurvineError):
-                self.failure = failure
+            self.failure = failure if isinstance(failure, CurvineError) else self.failure
             raise failure
 
     async def _finished(
@@ -270,8 +273,8 @@ class FileSlots:
     ) -> None:
         """Workers have published the slot's block; those that were lost are replaced."""
         # A worker that is avoided because it failed once may have cost the block a replica, too.
-        avoided = self._streams.health.suspects()
-        wanted = max(len(slot.located.locs), self._status.replicas if avoided else 0)
+        doubtful = self._streams.health.doubtful
+        wanted = max(len(slot.located.locs), self._status.replicas if doubtful else 0)
         if len(workers) < wanted:
             commit, workers = await replace_lost(
                 self._streams, self._ns, slot.located, commit, workers, wanted - len(workers),

@@ -103,6 +103,7 @@ class Streams:
             self.health.failed(worker, error)
             raise
         self._local.add(worker.worker_id)
+        self.health.succeeded(worker)
         return opened
 
     async def open_local_again(
@@ -116,10 +117,12 @@ class Streams:
     ) -> tuple[BlockStream, Frame]:
         """Open a block over TCP."""
         try:
-            return await self._open((worker.ip_addr, worker.rpc_port), code, header)
+            opened = await self._open((worker.ip_addr, worker.rpc_port), code, header)
         except CurvineError as error:
             self.health.failed(worker, error)
             raise
+        self.health.succeeded(worker)
+        return opened
 
     async def exchange(
         self,
@@ -134,12 +137,14 @@ class Streams:
         ``opening`` must not ask for short circuit."""
         try:
             try:
-                return await self._exchange(worker, code, opening, pieces, ending)
+                replies = await self._exchange(worker, code, opening, pieces, ending)
             except ConnectionLost:  # it may have died in the pool; all of it may be done again
-                return await self._exchange(worker, code, opening, pieces, ending)
+                replies = await self._exchange(worker, code, opening, pieces, ending)
         except CurvineError as error:
             self.health.failed(worker, error)
             raise
+        self.health.succeeded(worker)
+        return replies
 
     async def _exchange(
         self,

@@ -70,6 +70,9 @@ class FileWriter:
                 slots.failure = slots.failure or writer.failure
                 raise
             slots.length = max(slots.length, offset + start + len(piece))
+            if writer.lost:
+                async with self._lock:
+                    await slots.repair(index, writer)
             start += len(piece)
         self._stats.wrote(len(view), started)
 
@@ -152,7 +155,7 @@ class FileWriter:
                 if slots.failure is not None:
                     await slots.give_up()
                     raise slots.failure
-                await slots.finish_all()
+                await slots.finish(None, sync=False)
                 await slots.complete(only_flush=False, sync=False, set_attr=set_attr)
             finally:
                 slots.leave()

@@ -83,7 +83,9 @@ class ClientConf(Section, frozen=True, kw_only=True):
     enable_read_ahead: bool = boolean(True, "Ask the kernel to read blocks ahead")
     read_ahead_len: int = size("0", "Read-ahead; 0 = chunk x num")
     drop_cache_len: int = size("1MB", "Drop pages behind a long sequential read")
-    failed_worker_ttl_ms: int = duration("10m", "A failed worker is avoided")
+    failed_worker_ttl_ms: int = duration(
+        "10m", "Longest time that a failed worker is avoided; at first 1 s, then ever longer"
+    )
     enable_unified_fs: bool = boolean(True, "Serve mounted under storage in the namespace")
     enable_rust_read_ufs: bool = boolean(True, "Read under storage directly on a miss")
     audit_logging_enabled: bool = boolean(True, "Write one line per operation")
