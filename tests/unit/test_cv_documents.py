@@ -22,6 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 WITHOUT_OUTPUT = {
     "cv fs cat", "cv completion", "cv config docs", "cv manual", "cv transfer",
     "cv bench prefill", "cv fuse umount", "cv fuse abort", "cv fuse upgrade",
+    "cv fluid render", "cv fluid run",
 }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "down": ("curvine.cli.embedded", "down", "Stop the cluster that `cv up` started (data stay)"),
     "status": ("curvine.cli.embedded", "status", "Tell what of `cv up`'s cluster is running"),
     "fuse": ("curvine.cli.fuse", "fuse", "Mounts of this machine: list, watch, upgrade, abort"),
+    "fluid": ("curvine.cli.fluid", "fluid", "Fluid: check, render and mount manifests, diagnose"),
     "completion": ("curvine.cli.completion", "completion", "Print a shell's completion script"),
     "version": ("curvine.cli.report", "version", "Print the version"),
     "transfer-status": ("curvine.cli.jobs", "load_status", ""),
