@@ -109,7 +109,7 @@ def test_blocks_of_a_lost_worker_are_copied_and_spare_ones_trimmed(cluster: Mini
                     for workers in await all_holders(client)
                 )
 
-            await until(repaired, cluster, 30)
+            await until(repaired, cluster, 120)
             check_replicas(cluster, (1, 2), 2)
             await check_contents(fs)
             cluster.workers[0].start()  # with all the blocks it had
@@ -120,7 +120,7 @@ def test_blocks_of_a_lost_worker_are_copied_and_spare_ones_trimmed(cluster: Mini
                 now = await all_holders(client)
                 return total == 2 * len(now) and all(len(workers) == 2 for workers in now)
 
-            await until(trimmed, cluster, 30)
+            await until(trimmed, cluster, 120)
             check_replicas(cluster, (0, 1, 2), 2)
             await check_contents(fs)
             await fs.close()
@@ -155,7 +155,7 @@ def test_decommission_moves_data_and_outlives_the_master(cluster: MiniCluster) -
                 assert row["status"] == "Decommission"
                 return bool(row["decommission"]["done"])
 
-            await until(is_done, cluster, 40)
+            await until(is_done, cluster, 120)
             for workers in await all_holders(client):
                 assert len(workers - {worker_id}) == 2
             check_replicas(cluster, (0, 2), 2)
@@ -177,7 +177,7 @@ def test_decommission_moves_data_and_outlives_the_master(cluster: MiniCluster) -
             async def spare_is_gone() -> bool:
                 return all(len(workers) == 2 for workers in await all_holders(client))
 
-            await until(spare_is_gone, cluster, 20)
+            await until(spare_is_gone, cluster, 120)
             await check_contents(fs)
             await fs.close()
 
@@ -198,7 +198,7 @@ def test_files_written_with_fewer_copies_are_completed(tmp_path: Path) -> None:
                 async def complete() -> bool:
                     return {len(workers) for workers in await all_holders(client)} == {2}
 
-                await until(complete, cluster, 20)
+                await until(complete, cluster, 120)
                 check_replicas(cluster, (0, 1), 2)
                 await fs.close()
 

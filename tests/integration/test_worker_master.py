@@ -156,6 +156,7 @@ class ChangingUfs(Ufs):
     def __init__(self, inner: Ufs, stats: int) -> None:
         self._inner = inner
         self._stats = stats
+        self.capabilities = inner.capabilities
 
     async def stat(self, uri: str) -> UfsStatus:
         self._stats -= 1

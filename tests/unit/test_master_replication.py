@@ -15,6 +15,7 @@ from curvine.clock import ManualClock
 from curvine.config.load import load
 from curvine.errors import BlockNotFound, Common, InvalidArgument
 from curvine.master.copy_queue import CopyQueue
+from curvine.master.handlers import files
 from curvine.master.handlers import workers as calls
 from curvine.master.redundancy import NOTHING, QUIET_MS, Urgency, is_busy, judge
 from curvine.master.replication import BUSY_AGAIN_MS, JOB_PATIENCE_MS
@@ -29,6 +30,7 @@ from curvine.model.worker import Heartbeat, HeartbeatStatus, StorageInfo, Worker
 from curvine.rpc.server import RpcServer, ServerConnection
 from curvine.ufs.registry import open_ufs
 from curvine.wire.codes import RpcCode
+from curvine.wire.convert_cluster import encode_heartbeat
 from curvine.wire.frame import Frame
 from curvine.wire.pb import master_pb2, replication_pb2, worker_pb2
 
@@ -76,6 +78,12 @@ class Scene:
         storage = StorageInfo(1, "s", 1 << 40, 1 << 39, 0, 0, SSD, 0, "/d")
         address = WorkerAddress(worker_id, f"h{worker_id}", host, self.port)
         self.master.workers.beat(Heartbeat("unit", address, status, 1, (storage,)))
+
+    def heartbeat(self, worker_id: int) -> bytes:
+        """The same as a message of the worker."""
+        storage = StorageInfo(1, "s", 1 << 40, 1 << 39, 0, 0, SSD, 0, "/d")
+        address = WorkerAddress(worker_id, f"h{worker_id}", f"127.0.0.{worker_id}", self.port)
+        return encode_heartbeat(Heartbeat("unit", address, HeartbeatStatus.RUNNING, 1, (storage,)))
 
     def write(self, path: str, *workers: int, replicas: int = 0, length: int = 5) -> int:
         """A complete file of one block on these workers; the block's id."""
@@ -165,6 +173,18 @@ def test_queue_order_and_bound() -> None:
     taken = [queue.take(0) for _ in range(4)]
     assert taken == [(3, Urgency.LAST_ONE), (2, Urgency.SHORT), (1, Urgency.DRAIN), None]
     assert queue.take(50) == (4, Urgency.SHORT) and not len(queue)
+
+
+def test_what_waits_for_later_is_due_when_something_happens_to_it() -> None:
+    queue = CopyQueue(limit=4)
+    queue.put_later(1, 50)
+    queue.put_later(2, 60)
+    assert queue.take(0) is None
+    assert queue.put(1, Urgency.LAST_ONE)
+    assert queue.take(0) == (1, Urgency.LAST_ONE)
+    queue.put_later(1, 70)  # its first place is void
+    assert queue.take(55) is None and queue.take(60) == (2, Urgency.SHORT)
+    assert queue.take(70) == (1, Urgency.SHORT) and queue.take(99) is None
 
 
 # -- copies -------------------------------------------------------------------------------------
@@ -338,6 +358,39 @@ def test_switched_off(tmp_path: Path) -> None:
         assert scene.asked[0].block_id == block
 
     play(tmp_path, scenario, **{"master.block_replication_enabled": False})
+
+
+def test_blocks_without_a_place_are_looked_at_when_a_worker_comes(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.beat(1)
+        scene.write("/f", 1, replicas=2)
+        for seconds in (6, 11, 21, 31):
+            await scene.turn(seconds)
+            scene.beat(1)
+        assert not scene.asked
+        request = worker_pb2.WorkerHeartbeatRequest.FromString(scene.heartbeat(2))
+        calls.heartbeat(scene.master, request, 1)
+        await scene.turn()
+        assert len(scene.asked) == 1, "without waiting for the next look"
+
+    play(tmp_path, scenario)
+
+
+def test_closing_a_file_has_its_blocks_looked_at(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        for worker in (1, 2):
+            scene.beat(worker)
+        scene.write("/f", 1, replicas=2)
+        scene.ns.open_write("/f", CreateOpts(client_name="w"), 1)
+        scene.ns.complete("/f", length=5, client_name="w", only_flush=True)
+        await scene.turn(6)
+        assert not scene.asked
+        done = master_pb2.CompleteFileRequest(path="/f", len=5, client_name="w", only_flush=False)
+        files.complete(scene.master, done, 1)
+        await scene.turn()
+        assert len(scene.asked) == 1
+
+    play(tmp_path, scenario)
 
 
 def test_files_being_written_wait(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 RECLAIM_INTERVAL = 1.0
 JOB_SWEEP_INTERVAL = 5.0
+LATE = 1.0  # of a turn of the loop: the process did not run
 EXPIRY_STEP = 100  # inodes expired in one turn of the loop
 
 
@@ -61,8 +62,8 @@ class Chores:
     def start(self) -> None:
         """Begin; needs a running loop."""
         conf = self._conf
-        self._spawn(_every(conf.worker_check_interval / 1000, self.check_workers))
-        self._spawn(_every(JOB_SWEEP_INTERVAL, self._jobs.sweep))
+        self._spawn(every(conf.worker_check_interval / 1000, self.check_workers, if_awake=True))
+        self._spawn(every(JOB_SWEEP_INTERVAL, self._jobs.sweep))
         self._spawn(self._expire())
         self._spawn(self._reclaim())
         self._spawn(self._replication.run())
@@ -164,9 +165,20 @@ class Chores:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _every(interval: float, action: Callable[[], None]) -> None:
+async def every(interval: float, action: Callable[[], None], *, if_awake: bool = False) -> None:
+    """Do it at that pace for ever.
+
+    ``if_awake``: not when this process itself was kept from running meanwhile (a stopped machine, a
+    stall): what others sent in that time has not been read yet.
+    """
+    time = asyncio.get_running_loop().time
     while True:
+        due = time() + interval
         await asyncio.sleep(interval)
+        late = time() - due
+        if if_awake and late > LATE:
+            _log.warning("the master was stalled for %.1f s: nobody is judged by that time", late)
+            continue
         try:
             action()
         except Exception:

@@ -22,6 +22,7 @@ class CopyQueue:
         self._limit = limit
         self._ready: dict[Urgency, deque[int]] = {urgency: deque() for urgency in Urgency}
         self._later: list[tuple[int, int, Urgency]] = []  # due, block, urgency
+        self._due: dict[int, int] = {}  # of those in it that still wait: block -> due
         self._ids: set[int] = set()
         self.overflowed = False
 
@@ -37,7 +38,15 @@ class CopyQueue:
         return max(0, self._limit - len(self._ids))
 
     def put(self, block_id: int, urgency: Urgency = Urgency.SHORT) -> bool:
-        """Queue a block; False if there is no room. One that waits already stays where it is."""
+        """Queue a block; False if there is no room.
+
+        One that waits already keeps its place, but one that was to wait until later is due now:
+        something has happened to it.
+        """
+        if block_id in self._due:
+            del self._due[block_id]
+            self._ready[urgency].append(block_id)
+            return True
         if block_id in self._ids:
             return True
         if not self.room:
@@ -55,13 +64,16 @@ class CopyQueue:
             self.overflowed = True
             return
         self._ids.add(block_id)
+        self._due[block_id] = due_ms
         heapq.heappush(self._later, (due_ms, block_id, urgency))
 
     def take(self, now_ms: int) -> tuple[int, Urgency] | None:
         """The most urgent block that may be looked at; it is not queued any more."""
         while self._later and self._later[0][0] <= now_ms:
-            _, block_id, urgency = heapq.heappop(self._later)
-            self._ready[urgency].append(block_id)
+            due, block_id, urgency = heapq.heappop(self._later)
+            if self._due.get(block_id) == due:
+                del self._due[block_id]
+                self._ready[urgency].append(block_id)
         for urgency, waiting in self._ready.items():
             if waiting:
                 block_id = waiting.popleft()

@@ -29,6 +29,7 @@ from curvine.master.copy_choice import reluctance, targets_of, tells_attempt
 from curvine.master.copy_job import Job, Totals, Trouble
 from curvine.master.copy_queue import CopyQueue
 from curvine.master.copy_slots import CopySlots
+from curvine.master.copy_waits import CopyWaits
 from curvine.master.placement import NoWorker, Placement
 from curvine.master.redundancy import Urgency, Verdict, is_busy, judge
 from curvine.master.worker_calls import WorkerCalls
@@ -84,6 +85,7 @@ class Replication:
         self.jobs: dict[int, Job] = {}
         self.totals = Totals()
         self._kicked = False
+        self._waits = CopyWaits()
 
     # -- what happens to blocks ----------------------------------------------------------------
 
@@ -119,6 +121,14 @@ class Replication:
             # What the under storage has is loaded again.
             self._namespace.evict(block_owner(block_id))
 
+    def closed(self, inode_id: int) -> None:
+        """A writer has closed its file."""
+        self.look_at(self._waits.closed(inode_id))
+
+    def worker_came(self) -> None:
+        """A worker can be given blocks, which could not before."""
+        self.look_at(self._waits.worker_came())
+
     def expects(self, worker_id: int, block_id: int) -> bool:
         """Whether the worker is the target of a copy of that block."""
         job = self.jobs.get(block_id)
@@ -137,7 +147,7 @@ class Replication:
     # -- reports (43) --------------------------------------------------------------------------
 
     def report(self, request: replication_pb2.ReportBlockReplicationRequest) -> str:
-        """A worker says how a copy ended; what to tell it."""
+        """What to tell a worker that says how a copy ended."""
         block_id = request.block_id
         job = self.jobs.get(block_id)
         if job is None or (request.HasField("attempt") and request.attempt != job.attempt):
@@ -226,6 +236,7 @@ class Replication:
             return True
         if is_busy(facts, now):
             self.queue.put_later(block_id, now + BUSY_AGAIN_MS, urgency)
+            self._waits.for_the_writer(block_id)
             return True
         if verdict.spare:
             self._trim(facts, verdict)
@@ -246,14 +257,14 @@ class Replication:
     def _copy(self, facts: BlockFacts, verdict: Verdict, now: int) -> bool:
         sources = [info for worker in verdict.sources if (info := self._workers.get(worker))]
         if not sources:
-            self._postpone(facts.id, "no worker that has it is registered", now, MAX_WAIT_MS)
+            self._wait_for_worker(facts.id, "no worker that has it is registered", now)
             return True
         try:
             trouble = self._troubles.get(facts.id)
             only = trouble.target if trouble is not None else 0
             targets = targets_of(facts, self._namespace, self._workers, self._placement, only)
         except NoWorker as error:
-            self._postpone(facts.id, error.message, now, MAX_WAIT_MS)
+            self._wait_for_worker(facts.id, error.message, now)
             return True
         free = [info for info in sources if self._slots.may_work(info.address.worker_id, now)]
         idle = [info for info in targets if self._slots.may_work(info.address.worker_id, now)]
@@ -320,6 +331,10 @@ class Replication:
         tells = source is not None and tells_attempt(source)
         self._troubles[job.block_id].target = job.target if is_unknown and not tells else 0
         return True
+
+    def _wait_for_worker(self, block_id: int, reason: str, now: int) -> None:
+        self._waits.for_a_worker(block_id)
+        self._postpone(block_id, reason, now, MAX_WAIT_MS)
 
     def _postpone(
         self, block_id: int, reason: str, now: int, longest: int = MAX_BACKOFF_MS

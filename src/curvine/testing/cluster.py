@@ -21,7 +21,7 @@ from types import TracebackType
 from curvine.config.load import load
 from curvine.config.schema import ClusterConf
 
-START_TIMEOUT = 20.0
+START_TIMEOUT = 120.0  # against hanging: machines can be busy
 MASTER_READY = "curvine-master ready"
 WORKER_READY = "worker register success"
 CLUSTER_ID = "mini"

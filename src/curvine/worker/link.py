@@ -4,6 +4,8 @@
 Life: START beat, full block report, then a RUNNING beat every heartbeat_interval, END at a clean
 stop. A master that is away is tried for ever; when it answers again, the next RUNNING beat enters
 the worker and a full report follows, without START, which would unlist our blocks for its duration.
+The same after we were silent for a while (a stopped process, a stalled machine), since the master
+may have dropped them.
 
 Deletions: a reply lists every block that the master wants gone, each time, until we confirm. An id
 is pending from the first time we see it until its confirmation was acknowledged; confirmations go
@@ -36,6 +38,7 @@ from curvine.worker.reclaim import reclaim
 
 RETRY_AFTER = 1.0  # pause after a failed beat
 CONCURRENT_DELETES = 10
+SILENT_BEATS = 4  # without a beat for so many intervals, the master may have given us up
 _RECLAIM_EVERY = 600.0  # look for unfinished blocks that nobody goes on with
 _log = logging.getLogger(__name__)
 
@@ -84,6 +87,7 @@ class MasterLink:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._registered = False  # the last beat was heard
+        self._heard = clock.monotonic()  # when it was
         self.storages: tuple[StorageInfo, ...] = ()  # as the last beat said
 
     @property
@@ -110,10 +114,12 @@ class MasterLink:
                     self._on_registered()
                 else:
                     await self._beat(HeartbeatStatus.RUNNING)
-                    if not self._registered:
+                    silent = self._clock.monotonic() - self._heard
+                    if not self._registered or silent > SILENT_BEATS * self._interval:
                         await self._report_all()
                         self._registered = True
-                        _log.info("the master answers again")
+                        _log.info("the master answers again, or we do after %.1f s", silent)
+                self._heard = self._clock.monotonic()
                 await self._confirm_deleted()
                 await self._reclaim()
             except CurvineError as error:

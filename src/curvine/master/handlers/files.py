@@ -158,6 +158,8 @@ def _complete(master: Services, request: master_pb2.CompleteFileRequest, req_id:
         req_id=req_id,
     )
     master.eviction.used(file.status.id)
+    if not request.only_flush:
+        master.replication.closed(file.status.id)
     return file
 
 

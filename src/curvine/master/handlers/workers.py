@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from curvine.master.services import Services
 from curvine.model.inode import StorageType
-from curvine.model.worker import HeartbeatStatus
+from curvine.model.worker import HeartbeatStatus, WorkerStatus
 from curvine.wire.convert_cluster import read_heartbeat
 from curvine.wire.pb import master_pb2, replication_pb2, worker_pb2
 
@@ -22,7 +22,10 @@ def heartbeat(master: Services, request: worker_pb2.WorkerHeartbeatRequest, _req
     """Code 40. Only a Running beat is answered with commands."""
     beat = read_heartbeat(request)
     worker_id = beat.address.worker_id
+    was_live = _is_live(master, worker_id)
     master.workers.beat(beat)
+    if not was_live and _is_live(master, worker_id):
+        master.replication.worker_came()
     if beat.status is HeartbeatStatus.RUNNING:
         master.reports.beat(worker_id)
         out = worker_pb2.WorkerHeartbeatResponse()
@@ -85,6 +88,11 @@ def under_replicated(
             master.replication.damaged(block_id, request.damaged_on, "reported")
     master.replication.look_at(request.block_ids)
     return master_pb2.ReportUnderReplicatedBlocksResponse(success=True).SerializeToString()
+
+
+def _is_live(master: Services, worker_id: int) -> bool:
+    info = master.workers.get(worker_id)
+    return info is not None and info.status is WorkerStatus.LIVE
 
 
 def _command(cmds: object, blocks: Iterable[int]) -> None:
