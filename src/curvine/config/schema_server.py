@@ -199,6 +199,22 @@ class WorkerConf(Section, frozen=True, kw_only=True):
     )  # fmt: skip
     scrub_interval: int = duration("7d", "Ours. Every block is compared this often")
     quarantine_time: int = duration("7d", "Ours. Damaged blocks are kept aside for this long")
+    tier_interval: int = duration("5s", "Ours. Looks at what should be moved between tiers")
+    tier_promote_opens: int = integer(
+        3, "Ours. A block opened this often lately moves to a faster tier; 0 = never"
+    )
+    tier_half_life: int = duration("10m", "Ours. After this time an open counts half")
+    tier_high_water: float = number(
+        0.9, "Ours. A directory filled above this part gives cold blocks to slower tiers"
+    )
+    tier_low_water: float = number(0.8, "Ours. ... until it is filled up to here")
+    tier_move_rate: int = size(
+        "64MB", "Ours. Blocks move between tiers with this many bytes per second at most; 0 = never"
+    )
+    tier_promote_to_memory: bool = boolean(
+        False, "Ours. Hot blocks move to [MEM] directories, too; what was synced is then lost by a "
+        "power failure"
+    )  # fmt: skip
     scheduler_threads: int = integer(2, "Threads for tasks")
     log: LogConf = table(LogConf, "The worker's log")
     executor_threads: int = integer(10, "Threads for background work")

@@ -25,6 +25,7 @@ def take_inventory(
     published: dict[int, Published] = {}
     tails: dict[int, tuple[StorageDir, FoundBlock]] = {}
     for where in tiers.dirs:
+        where.layout.remove_copies()
         for found in where.layout.scan_active():
             _take_active(where, found, published)
             if found.whole > found.len:
@@ -47,8 +48,10 @@ def take_inventory(
     for block, (where, found) in tails.items():
         generation = published[block]
         path = where.layout.active_path(block)
-        if block in unfinished or generation.dir is not where:
-            os.truncate(path, found.len)  # a copy took its place
+        if generation.dir is not where:
+            continue  # removed: a copy took its place
+        if block in unfinished:
+            os.truncate(path, found.len)  # a copy will take its place
             continue
         held = Staging(where, path, -1, Mode.APPEND, found.whole)
         held.floor = found.len
@@ -65,7 +68,7 @@ def _take_active(where: StorageDir, found: FoundBlock, published: dict[int, Publ
     used = min(found.len, found.used)
     other = published.get(found.id)
     if other is not None:
-        # It was being moved when the process ended: the newer file is the whole one.
+        # It was being moved when the process ended: both are whole, the newer one was written to.
         path, known = where.layout.active_path(found.id), other.dir.layout.active_path(found.id)
         if os.stat(known).st_mtime_ns >= os.stat(path).st_mtime_ns:
             remove(path)

@@ -5,6 +5,7 @@ Below each data directory D lies the root D/<cluster_id> (data-plane specificati
 
     version                          identity, TOML
     staging/blk_<id>                 block being written
+    staging/move_<id>                copy of a block that moves here from another tier (ours)
     active/b<x>/b<y>/blk_<id>        published block; x = (id >> 48) & 31, y = (id >> 32) & 31
 
     quarantine/blk_<id>.<ms>         a block whose bytes are not what was written, set aside (ours)
@@ -39,6 +40,7 @@ from curvine.errors import ConfigError
 from curvine.worker.sums import read_note
 
 _PREFIX = "blk_"
+_MOVING = "move_"
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -143,14 +145,32 @@ class Layout:
 
     def publish(self, block: int, *, sync: bool) -> None:
         """Move the staging file of ``block`` to its active place, over an older generation."""
-        source, target = self.staging_path(block), self.active_path(block)
+        self.install(self.staging_path(block), block)
+        if sync:
+            self.sync_entry(block)
+
+    def moving_path(self, block: int) -> str:
+        """Where a block that comes from another directory is copied to."""
+        return f"{self.staging_dir}/{_MOVING}{block}"
+
+    def install(self, path: str, block: int) -> None:
+        """Move a finished copy to its active place."""
+        target = self.active_path(block)
         try:
-            os.rename(source, target)
+            os.rename(path, target)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            os.rename(source, target)
-        if sync:
-            self._sync_directories(os.path.dirname(target))
+            os.rename(path, target)
+
+    def sync_entry(self, block: int) -> None:
+        """Put the directory entry of a published block on the medium."""
+        self._sync_directories(os.path.dirname(self.active_path(block)))
+
+    def remove_copies(self) -> None:
+        """Remove what moves that were interrupted have left."""
+        for name in os.listdir(self.staging_dir):
+            if name.startswith(_MOVING):
+                remove(f"{self.staging_dir}/{name}")
 
     def try_medium(self) -> None:
         """Write, sync and remove a small file. OSError: the directory cannot be written to."""

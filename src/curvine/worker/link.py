@@ -83,6 +83,7 @@ class MasterLink:
         self._once = OnceLogger(_log, clock=clock)
         self._pending: set[int] = set()  # ids ordered gone and not yet confirmed
         self._deleted: dict[int, int] = {}  # gone, to be confirmed: id -> length it had
+        self._moved: set[int] = set()  # lie on another medium, which the master is to be told
         self._delete_slots = asyncio.Semaphore(CONCURRENT_DELETES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -121,6 +122,7 @@ class MasterLink:
                         _log.info("the master answers again, or we do after %.1f s", silent)
                 self._heard = self._clock.monotonic()
                 await self._confirm_deleted()
+                await self._tell_moved()
                 await self._reclaim()
             except CurvineError as error:
                 self._registered = False
@@ -210,6 +212,24 @@ class MasterLink:
         for block in confirmed:
             del self._deleted[block]
             self._pending.discard(block)
+
+    def moved(self, block: int) -> None:
+        """A block lies on another medium; the master hears of it with the next beat."""
+        self._moved.add(block)
+
+    async def _tell_moved(self) -> None:
+        moved = sorted(self._moved)
+        for start in range(0, len(moved), self._report_limit):
+            page = moved[start : start + self._report_limit]
+            known = [(b, self._store.index.published.get(b)) for b in page]
+            rows = [
+                _row(block, _FINALIZED, generation.len, generation.dir.storage_type)
+                for block, generation in known
+                if generation is not None
+            ]
+            if rows:
+                await self._report(rows, full=False, total=len(rows))
+            self._moved.difference_update(page)
 
     async def _reclaim(self) -> None:
         """Now and then, look for what dead clients left."""

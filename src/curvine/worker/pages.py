@@ -87,6 +87,9 @@ class WorkerPages:
         show("worker_summed_blocks", stats.summed_blocks)
         show("worker_unsummed_blocks", len(self._store.trust.unsummed))
         show("worker_corrupt_blocks", stats.corrupt_blocks)
+        show("worker_promoted_blocks", stats.promoted_blocks)
+        show("worker_demoted_blocks", stats.demoted_blocks)
+        show("worker_moved_bytes", stats.moved_bytes)
         show("worker_set_aside_blocks", len(self._store.index.set_aside))
         show("worker_oldest_check_seconds", scrubber.oldest if scrubber is not None else 0)
 

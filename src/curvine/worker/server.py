@@ -40,9 +40,11 @@ from curvine.worker.handlers.peers import PeerCheck
 from curvine.worker.handlers.read import ReadHandler
 from curvine.worker.handlers.task import TaskHandlers
 from curvine.worker.handlers.write import WriteHandler
+from curvine.worker.heat import Heat
 from curvine.worker.iopool import IoPool
 from curvine.worker.layout import Identity, Layout, new_identity
 from curvine.worker.link import MasterLink
+from curvine.worker.moving import Moves
 from curvine.worker.pages import WorkerPages
 from curvine.worker.replication import Copies
 from curvine.worker.scrubber import Scrubber
@@ -78,6 +80,7 @@ class WorkerServer:
             checksums=conf.worker.checksum,
             patience=conf.worker.checksum_patience / 1000,
         )
+        self._heat = Heat(clock, conf.worker.tier_half_life / 1000)
         self._background: list[asyncio.Task[None]] = []
         self._scrubber: Scrubber | None = None
         self._rpc: RpcServer | None = None
@@ -126,6 +129,7 @@ class WorkerServer:
             web_port=await self._start_pages(self._rpc),
         )
         self._start_link(self._master, address)
+        self._start_moving()
         return host, port
 
     async def close(self) -> None:
@@ -167,6 +171,26 @@ class WorkerServer:
             )
             self._background.append(loop.create_task(self._scrubber.run()))
 
+    def _start_moving(self) -> None:
+        """Moves between tiers, where there are several."""
+        worker = self._conf.worker
+        if not worker.tier_move_rate:
+            return
+        moves = Moves(
+            self.store,
+            self._heat,
+            self._clock,
+            interval=worker.tier_interval / 1000,
+            rate=worker.tier_move_rate,
+            promote_opens=worker.tier_promote_opens,
+            high_water=worker.tier_high_water,
+            low_water=worker.tier_low_water,
+            to_memory=worker.tier_promote_to_memory,
+        )
+        if self._link is not None:
+            moves.on_moved = self._link.moved
+        self._background.append(asyncio.get_running_loop().create_task(moves.run()))
+
     async def _start_pages(self, rpc: RpcServer) -> int:
         """Serve the status pages; the port, 0 where they cannot be had."""
         worker = self._conf.worker
@@ -183,7 +207,11 @@ class WorkerServer:
         task = TaskHandlers(tasks)
         return {
             RpcCode.READ_BLOCK: ReadHandler(
-                self.store, peers, self._conf.master.max_block_size, copies.suspect
+                self.store,
+                peers,
+                self._conf.master.max_block_size,
+                copies.suspect,
+                self._heat.opened,
             ),
             RpcCode.WRITE_BLOCK: WriteHandler(self.store, peers),
             RpcCode.WRITE_BLOCKS_BATCH: BatchHandler(self.store, peers),

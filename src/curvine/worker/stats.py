@@ -15,8 +15,11 @@ class BlockStats:
 
     __slots__ = (
         "corrupt_blocks",
+        "demoted_blocks",
         "finalizing",
+        "moved_bytes",
         "opening",
+        "promoted_blocks",
         "read_bytes",
         "read_count",
         "read_seconds",
@@ -47,6 +50,9 @@ class BlockStats:
         self.scrubbed_bytes = 0  # compared in the background
         self.summed_blocks = 0  # that got their sums in the background
         self.corrupt_blocks = 0
+        self.promoted_blocks = 0  # moved to a faster tier
+        self.demoted_blocks = 0
+        self.moved_bytes = 0
         self.opening = Durations()
         self.finalizing = Durations()
 

@@ -66,8 +66,10 @@ class ReadHandler:
         peers: PeerCheck,
         max_block_size: int,
         on_damaged: Callable[[int], None] = lambda _: None,
+        on_open: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._store = store
+        self._on_open = on_open  # told which block a reader has opened
         self._on_damaged = on_damaged  # told which block's file seems to be damaged
         self._peers = peers
         self._max_block_size = max_block_size
@@ -96,6 +98,7 @@ class ReadHandler:
         by_itself = request.short_circuit and view.settled and view.len >= request.len
         session.fd, view = self._opened(request.id)
         slot.install(session)
+        self._on_open(request.id)
         info = os.fstat(session.fd)
         session.physical = min(view.len, info.st_size)
         by_itself = by_itself and session.physical >= request.len
