@@ -131,9 +131,9 @@ class ClusterDoor:
         TimedOut after ``max_sync_wait_timeout_ms`` without any progress.
         """
         conf, clock = self.cluster.conf.client, self.cluster.clock
-        pause = conf.sync_check_interval_min_ms / 1000
+        least, most = conf.sync_check_interval_min_ms / 1000, conf.sync_check_interval_max_ms / 1000
         seen: JobStatus | None = None
-        moved = clock.monotonic()
+        began = moved = clock.monotonic()
         while True:
             status = await self.job_status(job_id)
             progress(status)
@@ -143,8 +143,8 @@ class ClusterDoor:
                 seen, moved = status, clock.monotonic()
             if clock.monotonic() - moved > conf.max_sync_wait_timeout_ms / 1000:
                 raise TimedOut(f"job {job_id} makes no progress: {status.progress.message}")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, conf.sync_check_interval_max_ms / 1000)
+            # The end is noticed late by a twentieth of the whole time.
+            await asyncio.sleep(min(max(least, (clock.monotonic() - began) / 20), most))
 
     async def cancel_job(self, job_id: str, *, req_id: int | None = None) -> None:
         """Stop a job."""

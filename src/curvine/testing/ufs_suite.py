@@ -416,3 +416,24 @@ class ObjectSuite(UfsSuite):
         """Make an empty object as another program would, without a look at directories."""
         assert isinstance(ufs, ObjectUfs)
         await ufs.put_plain(uri, b"")
+
+    def test_a_file_may_come_with_its_first_bytes(self, tmp_path: object) -> None:
+        async def body(ufs: Ufs, root: str) -> None:
+            content = bytes(range(256)) * 16
+            await self.put(ufs, f"{root}/file", content)
+            await self.put(ufs, f"{root}/empty", b"")
+            for ahead in (1, 100, len(content), 1 << 20):
+                reader = await ufs.open_read(f"{root}/file", ahead=ahead)
+                assert reader.length == len(content)
+                assert reader.etag == (await ufs.stat(f"{root}/file")).etag
+                assert bytes(await reader.read_at(0, 50)) == content[:50]
+                assert bytes(await reader.read_at(0, 1 << 20)) == content
+                await reader.close()
+            reader = await ufs.open_read(f"{root}/file", ahead=100)
+            assert bytes(await reader.read_at(0, 1 << 20)) == content
+            empty = await ufs.open_read(f"{root}/empty", ahead=100)
+            assert (empty.length, await empty.read_at(0, 10)) == (0, b"")
+            with pytest.raises(NotFound):
+                await ufs.open_read(f"{root}/nothing", ahead=100)
+
+        self.run(tmp_path, body)

@@ -156,8 +156,9 @@ class Ufs(ABC):
         yield await self.list(uri)
 
     @abstractmethod
-    async def open_read(self, uri: str) -> UfsReader:
-        """Open a file. NotFound, IsADirectory."""
+    async def open_read(self, uri: str, *, ahead: int = 0) -> UfsReader:
+        """Open a file. NotFound, IsADirectory. ``ahead``: so many bytes from its start are read
+        next; a store may bring them with the same request."""
 
     async def open_write(
         self, uri: str, *, mode: int = 0o644, append: bool = False, size_hint: int | None = None

@@ -36,8 +36,12 @@ _BEHIND = 256 * 1024 * 1024  # so far may a writer be ahead of its upload
 class ObjectReader(UfsReader):
     """One version of an object."""
 
-    def __init__(self, store: ObjectStore, info: ObjectInfo, what: str) -> None:
+    def __init__(
+        self, store: ObjectStore, info: ObjectInfo, what: str, start: bytes | memoryview = b""
+    ) -> None:
+        """``start``: bytes from its beginning that are here already; they serve one read."""
         self.length = info.size
+        self._start = start
         self.mtime = info.mtime
         self.etag = info.etag
         self._store = store
@@ -48,6 +52,12 @@ class ObjectReader(UfsReader):
         size = min(size, self.length - offset)
         if size <= 0:
             return b""
+        if offset == 0 and self._start:
+            data, self._start = self._start[:size], b""
+            if len(data) < size:
+                rest = await self._store.read(self._info, len(data), size - len(data))
+                data = b"".join((data, rest))
+            return data
         data = await self._store.read(self._info, offset, size)
         if len(data) != size:
             raise UfsChanged(f"{self._what} changed while it was read")

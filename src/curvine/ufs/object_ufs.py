@@ -83,14 +83,21 @@ class ObjectUfs(Ufs):
                 raise NotADirectory(f"{uri} is a file")
             raise NotFound(f"{uri} does not exist")
 
-    async def open_read(self, uri: str) -> UfsReader:
+    async def open_read(self, uri: str, *, ahead: int = 0) -> UfsReader:
         key = self._key(uri)
-        found = await self._head(key) if key else None
-        if found is None:
+        start: bytes | memoryview = b""
+        try:
+            if not key:
+                raise NotFound(f"{uri} does not exist")
+            if ahead:
+                found, start = await self._store.head_and_start(key, ahead)
+            else:
+                found = await self._store.head(key)
+        except NotFound:
             if key == self._prefix or await self._first_below(f"{key}/") is not None:
-                raise IsADirectory(f"{uri} is a directory")
-            raise NotFound(f"{uri} does not exist")
-        return ObjectReader(self._store, found, uri)
+                raise IsADirectory(f"{uri} is a directory") from None
+            raise NotFound(f"{uri} does not exist") from None
+        return ObjectReader(self._store, found, uri, start)
 
     # --- changes --------------------------------------------------------------------------------
 

@@ -40,6 +40,11 @@ class ObjectStore(ABC):
     async def head(self, key: str) -> ObjectInfo:
         """The object of exactly that key."""
 
+    async def head_and_start(self, key: str, size: int) -> tuple[ObjectInfo, bytes | memoryview]:
+        """``head`` and up to ``size`` bytes from the start of that version, with one request where
+        the engine can."""
+        return await self.head(key), b""
+
     @abstractmethod
     def list(
         self, prefix: str, *, recursive: bool = False, limit: int | None = None

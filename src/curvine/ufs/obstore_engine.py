@@ -28,6 +28,8 @@ _BULK = 1000  # keys of one delete
 _MOST_COPY = 5 << 30  # bytes that one CopyObject may copy
 _COPY_PIECE = 16 << 20
 _UNSAYABLE = re.compile(r"[\x00-\x1f\x7f]|//|^/|/$|(^|/)\.\.?(/|$)")
+# An empty object has no range; some servers send ranges with status 200.
+_NO_RANGE = re.compile(r"\b416\b|InvalidRange|non-partial response")
 
 _FAILURES = (obs.BaseError, OSError, ValueError)
 
@@ -52,6 +54,21 @@ class ObstoreObjects(ObjectStore):
         try:
             return _info(key, await obstore.head_async(self._store, key))
         except _FAILURES as error:
+            raise self._failed(error, key) from None
+
+    async def head_and_start(self, key: str, size: int) -> tuple[ObjectInfo, bytes | memoryview]:
+        if _UNSAYABLE.search(key) or not self._ranges_work:
+            return await super().head_and_start(key, size)
+        try:
+            answer = await obstore.get_async(
+                self._store,
+                key,
+                options={"range": (0, size)},
+            )
+            return _info(key, answer.meta), memoryview(await answer.bytes_async())
+        except _FAILURES as error:
+            if _NO_RANGE.search(str(error)):
+                return await super().head_and_start(key, size)
             raise self._failed(error, key) from None
 
     def list(

@@ -254,7 +254,7 @@ class PosixUfs(Ufs):
         with _translated(uri):
             return await _in_thread(self._list, self._relative(uri))
 
-    async def open_read(self, uri: str) -> UfsReader:
+    async def open_read(self, uri: str, *, ahead: int = 0) -> UfsReader:
         with _translated(uri):
             return await _in_thread(self._open_read, self._relative(uri), uri)
 

@@ -22,6 +22,7 @@ from curvine.client.block_writer import BlockWriter
 from curvine.client.cluster import ClusterClient
 from curvine.client.local_file import Data
 from curvine.errors import (
+    AlreadyExists,
     Common,
     ConnectionLost,
     CurvineError,
@@ -31,7 +32,7 @@ from curvine.errors import (
     TimedOut,
     UfsFailed,
 )
-from curvine.model.block import BlockLocation, CommitBlock, LocatedBlock
+from curvine.model.block import BlockLocation, CommitBlock, FileBlocks, LocatedBlock
 from curvine.model.inode import (
     CreateOpts,
     FileStatus,
@@ -46,9 +47,12 @@ from curvine.model.path import join, relative
 from curvine.ufs.base import Ufs, UfsReader, UfsStatus, copied
 from curvine.worker.blocks import OpenBlock
 from curvine.worker.blockstore import BlockStore
+from curvine.worker.budget import Budget
 
-PIECE = 8 * 1024 * 1024  # of a download
+PIECE = 16 * 1024 * 1024  # of a download; a server reads its own chunks once if they are aligned
+START = 1024 * 1024  # the first piece: it comes with what tells about the file
 PIECES_AT_ONCE = 4  # of one file
+IN_FLIGHT = 128 * 1024 * 1024  # of all files of a worker: what is in memory at a time
 FILE_MODE = 0o644  # where the under storage knows no modes
 KERNEL_PIECE = 64 * 1024 * 1024  # of a copy inside the kernel; progress is seen this often
 
@@ -122,8 +126,11 @@ class Loader:
         worker_id: int,
         ufs: Ufs,
         task: LoadTask,
+        memory: Budget,
     ) -> None:
+        """``memory`` is for the pieces that are fetched, shared by the worker's loads."""
         self._client = client
+        self._memory = memory
         self._store = store
         self._worker_id = worker_id
         self._ufs = ufs
@@ -136,15 +143,17 @@ class Loader:
         """Copy the file, unless there is a good copy. Errors: the under storage's, the cluster's,
         UfsFailed if it changed."""
         task = self._task
-        source = await self._ufs.open_read(task.source_path)
+        async with self._memory.of(START):
+            source = await self._ufs.open_read(task.source_path, ahead=START)
         try:
             self.length = source.length
-            status = await self._entry(source)
-            if status is None:
+            entry = await self._entry(source)
+            if entry is None:
                 self.done = source.length
                 return
+            status = entry.status
             try:
-                commits = await self._copy(source, status)
+                commits = await self._copy(source, entry)
                 await self._check_unchanged(source)
                 await self._client.ns.complete_file(
                     task.target_path,
@@ -160,12 +169,16 @@ class Loader:
         finally:
             await source.close()
 
-    async def _entry(self, source: UfsReader) -> FileStatus | None:
+    async def _entry(self, source: UfsReader) -> FileBlocks | None:
         """The entry to fill; None where the data are here already, or are newer here."""
         path = self._task.target_path
         try:
+            return await self._create(source)
+        except AlreadyExists:
+            pass
+        try:
             known = await self._client.ns.status(path)
-        except NotFound:
+        except NotFound:  # deleted meanwhile
             return await self._create(source)
         policy = known.storage_policy
         if known.is_dir:
@@ -176,7 +189,7 @@ class Loader:
         if same and policy.state is StorageState.BOTH:
             return None
         if same and policy.state is StorageState.UFS:
-            return known  # blocks of an unfinished load are gone on with
+            return FileBlocks(known)  # blocks of an unfinished load are gone on with
         await self._client.ns.delete(path, False)
         return await self._create(source, known)
 
@@ -184,7 +197,7 @@ class Loader:
     def _fs_mode(self) -> bool:
         return self._task.job.mount.write_type is WriteType.FS_MODE
 
-    async def _create(self, source: UfsReader, before: FileStatus | None = None) -> FileStatus:
+    async def _create(self, source: UfsReader, before: FileStatus | None = None) -> FileBlocks:
         job, target = self._task.job, self._task.target_path
         dressed = self._ufs.capabilities.attributes  # else its files have no owners and modes
         about = await self._ufs.stat(self._task.source_path) if dressed else _NOTHING_KNOWN
@@ -206,14 +219,15 @@ class Loader:
             ufs_len=source.length,
         )
         flags = OpenFlag.WRONLY | OpenFlag.CREAT | OpenFlag.EXCL
+        first = source.length > 0
         try:
-            return (await self._client.ns.create_file(target, opts, flags)).status
+            return await self._client.ns.create_file(target, opts, flags, first_block=first)
         except Common:  # most likely a parent is missing; if not, the second try says what it is
             if not dressed:
                 raise
             await self._make_parents(target)
             opts = replace(opts, create_parent=True)
-            return (await self._client.ns.create_file(target, opts, flags)).status
+            return await self._client.ns.create_file(target, opts, flags, first_block=first)
 
     async def _make_parents(self, target: str) -> None:
         """Make the directories above ``target`` as they are in the source, mode and owner too."""
@@ -227,18 +241,22 @@ class Loader:
             )
             await self._client.ns.mkdir(path, opts)
 
-    async def _copy(self, source: UfsReader, status: FileStatus) -> list[CommitBlock]:
+    async def _copy(self, source: UfsReader, entry: FileBlocks) -> list[CommitBlock]:
         """Fill block after block; what was committed for each."""
+        status = entry.status
         commits: list[CommitBlock] = []
         last = None
         while self.done < source.length:
-            located = await self._client.ns.add_block(
-                self._task.target_path,
-                inode_id=status.id,
-                commits=commits[-1:],
-                file_len=self.done,
-                last_block=last,
-            )
+            if entry.blocks and last is None:
+                located = entry.blocks[0]
+            else:
+                located = await self._client.ns.add_block(
+                    self._task.target_path,
+                    inode_id=status.id,
+                    commits=commits[-1:],
+                    file_len=self.done,
+                    last_block=last,
+                )
             size = min(status.block_size, source.length - self.done)
             target = await self._open_somewhere(located, status.block_size)
             self._targets.append(target)
@@ -275,10 +293,13 @@ class Loader:
                 await target.copy(offset, fd, start + offset, piece)
                 self.done += piece
             return
-        offsets = iter(range(0, size, PIECE))
+        pieces = _pieces(start, size)
         runners = min(PIECES_AT_ONCE, -(-size // PIECE))
+        if runners == 1:  # most files are small
+            await self._fetch(target, source, start, pieces)
+            return
         fetching = [
-            asyncio.ensure_future(self._fetch(target, source, start, size, offsets))
+            asyncio.ensure_future(self._fetch(target, source, start, pieces))
             for _ in range(runners)
         ]
         try:
@@ -289,16 +310,21 @@ class Loader:
             await asyncio.gather(*fetching, return_exceptions=True)
 
     async def _fetch(
-        self, target: _Target, source: UfsReader, start: int, size: int, offsets: Iterator[int]
+        self,
+        target: _Target,
+        source: UfsReader,
+        start: int,
+        pieces: Iterator[tuple[int, int]],
     ) -> None:
         """Take pieces from the common iterator until there are none."""
-        for offset in offsets:
-            piece = min(PIECE, size - offset)
-            data = await source.read_at(start + offset, piece)
-            if len(data) != piece:
-                raise UfsFailed(f"{self._task.source_path} became shorter during its load")
-            await target.write(offset, data)
-            self.done += piece
+        for offset, size in pieces:
+            async with self._memory.of(size):
+                data = await source.read_at(start + offset, size)
+                if len(data) != size:
+                    raise UfsFailed(f"{self._task.source_path} became shorter during its load")
+                await target.write(offset, data)
+                del data
+            self.done += size
 
     async def _check_unchanged(self, source: UfsReader) -> None:
         if source.etag is not None:
@@ -322,3 +348,15 @@ class Loader:
                 await self._client.ns.delete(self._task.target_path, False)
         except CurvineError:
             pass  # an entry of state Ufs is no copy: nobody reads it
+
+
+def _pieces(start: int, size: int) -> Iterator[tuple[int, int]]:
+    """Offsets and sizes of the pieces of a block at ``start`` of the file."""
+    offset = 0
+    if start == 0:
+        offset = min(START, size)
+        yield 0, offset
+    while offset < size:
+        piece = min(PIECE - offset % PIECE, size - offset)
+        yield offset, piece
+        offset += piece

@@ -34,8 +34,9 @@ from curvine.model.mount import MountInfo
 from curvine.ufs.base import Ufs
 from curvine.ufs.credentials import stamp
 from curvine.worker.blockstore import BlockStore
+from curvine.worker.budget import Budget
 from curvine.worker.exporting import Exporter
-from curvine.worker.loading import Loader
+from curvine.worker.loading import IN_FLIGHT, Loader
 
 # A load that ends before this (s) is reported once.
 FIRST_REPORT = 1.0
@@ -75,6 +76,7 @@ class LoadTasks:
         self._clock = clock
         self._open_ufs = open_ufs
         self._places = asyncio.Semaphore(conf.job.worker_max_concurrent_tasks)
+        self._memory = Budget(IN_FLIGHT)
         self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}  # task id -> (job id, task)
         self._tasks: dict[str, LoadTask] = {}  # of those, what was asked for
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}  # target -> its lock, tasks at it
@@ -155,7 +157,7 @@ class LoadTasks:
     def _work(self, client: ClusterClient, task: LoadTask, kind: JobType, ufs: Ufs) -> Work:
         if kind is JobType.EXPORT:
             return Exporter(client, self._store.io, ufs, task)
-        return Loader(client, self._store, self._worker_id, ufs, task)
+        return Loader(client, self._store, self._worker_id, ufs, task, self._memory)
 
     async def _copy(self, client: ClusterClient, task: LoadTask, work: Work) -> TaskProgress:
         """Copy the file and tell the master how far it is; how it ended.
