@@ -44,6 +44,7 @@ PROGRAMS = {
     "sbin/mount.fuse.curvine": "curvine.fuse.mounthelper",
     "bin/cv": "curvine.cli.main",
     "bin/fluid-config-parse": "curvine.fluid.parse_main",
+    "bin/curvine-generate-config": "curvine.fluid.cache_config",
     "bin/curvine-ready": "curvine.fluid.ready",
     "bin/curvine-umount": "curvine.fluid.umount",
 }

@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 WITHOUT_OUTPUT = {
     "cv fs cat", "cv completion", "cv config docs", "cv manual", "cv transfer",
     "cv bench prefill", "cv fuse umount", "cv fuse abort", "cv fuse upgrade",
-    "cv fluid render", "cv fluid run",
+    "cv fluid render", "cv fluid run", "cv fluid mount-ufs", "cv fluid load",
 }  # fmt: skip
 
 

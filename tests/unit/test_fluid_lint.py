@@ -146,6 +146,7 @@ def groups() -> Iterator[list[Path]]:
     profile = DEPLOY / "curvine-profile.yaml"
     for path in sorted(DEPLOY.glob("*.yaml")):
         yield [path] if "production" in path.name else list(dict.fromkeys((profile, path)))
+    yield sorted((DEPLOY / "cacheruntime").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("paths", list(groups()), ids=lambda paths: paths[-1].name)
@@ -158,7 +159,7 @@ def test_our_manifests_pass_our_lint(paths: list[Path]) -> None:
 
 
 @pytest.mark.skipif(not CRDS, reason="CRDS= names no directory of Fluid's CRDs")
-@pytest.mark.parametrize("path", sorted(DEPLOY.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(DEPLOY.rglob("*.yaml")), ids=lambda path: path.name)
 def test_our_manifests_pass_fluids_schemas(path: Path) -> None:
     schemas = {}
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

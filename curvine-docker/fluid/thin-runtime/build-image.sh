@@ -73,7 +73,9 @@ for name in fluid-config-parse.py config-parse.py; do
     cp "$dist/bin/fluid-config-parse" "$context/curvine/$name"
     sed -i 's#"\.\.", "lib"#"lib"#' "$context/curvine/$name"
 done
-cp "$here/entrypoint.sh" "$context/curvine/entrypoint.sh"
+cp "$dist/bin/curvine-generate-config" "$context/curvine/generate_config.py"
+sed -i 's#"\.\.", "lib"#"lib"#' "$context/curvine/generate_config.py"
+cp "$here"/{entrypoint.sh,mountUfs.sh,reportSummary.sh,dataload.sh} "$context/curvine/"
 cp "$here/Dockerfile" "$context/Dockerfile"
 chmod -R u=rwX,go=rX "$context/curvine"
 

@@ -63,7 +63,7 @@ def generate(
     conf = os.path.join(home, CONF_NAME)
     script = os.path.join(home, SCRIPT_NAME)
     conf_dir = os.path.dirname(conf)
-    _write_all((
+    write_all((
         *((os.path.join(conf_dir, name), token, 0o600) for token, name in plan.token_names.items()),
         (conf, cluster_toml(plan, conf_dir), 0o600 if plan.has_secrets else 0o644),
         (script, mount_script(plan, home, conf, **_following(path, env)), 0o755),
@@ -96,7 +96,7 @@ def _input(env: Mapping[str, str], explicit: str | None) -> tuple[str | None, Ru
     return None, None
 
 
-def _write_all(files: Sequence[tuple[str, str, int]]) -> None:
+def write_all(files: Sequence[tuple[str, str, int]]) -> None:
     """Put all files in place, each as a whole; none while one of them cannot be made."""
     staged: list[tuple[str, str]] = []
     try:

@@ -20,7 +20,8 @@ _SECONDS = 4.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="curvine-ready", description="Is this mount usable?")
-    parser.add_argument("target", nargs="?", default=os.environ.get("MOUNT_POINT"))
+    default = os.environ.get("MOUNT_POINT") or os.environ.get("FLUID_RUNTIME_MOUNT_PATH")
+    parser.add_argument("target", nargs="?", default=default)
     parser.add_argument("--timeout", type=float, default=_SECONDS, metavar="SECONDS")
     arguments = parser.parse_args(argv)
     if not arguments.target:

@@ -18,7 +18,8 @@ from curvine.fuse.mountpoint import Failed, release
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="curvine-umount", description="Unmount a Curvine mount.")
-    parser.add_argument("target", nargs="?", default=os.environ.get("MOUNT_POINT"))
+    default = os.environ.get("MOUNT_POINT") or os.environ.get("FLUID_RUNTIME_MOUNT_PATH")
+    parser.add_argument("target", nargs="?", default=default)
     parser.add_argument("-l", "--lazy", action="store_true", help="detach a busy mount")
     arguments = parser.parse_args(argv)
     if not arguments.target:

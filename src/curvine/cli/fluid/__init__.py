@@ -12,6 +12,8 @@ _COMMANDS = {
     "render": ("manifests", "render", "Print what Fluid makes of manifests"),
     "lint": ("manifests", "lint", "Find mistakes in manifests before they are applied"),
     "run": ("manifests", "run", "Mount a Dataset on this machine from its manifests"),
+    "mount-ufs": ("cacheruntime", "mount_ufs", "CacheRuntime: mount what runtime.json lists"),
+    "load": ("cacheruntime", "load", "DataLoad, DataProcess: load paths and wait"),
 }
 
 
