@@ -16,24 +16,30 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from curvine.s3.acl import canonical_id
 from curvine.testing.cluster import MiniCluster
-from curvine.testing.s3_gateway import ACCESS_KEY, SECRET_KEY, MiniGateway
+from curvine.testing.s3_gateway import MiniGateway
 
+SECRET = "a-secret-of-the-suite"
 HERE = Path(__file__).parent
 _SECTION = """
 [{name}]
-display_name = curvine
-user_id = {user}
+display_name = {user}
+user_id = {id}
 email = {user}@example.com
 api_name = default
-access_key = {key}
+access_key = key-of-{user}
 secret_key = {secret}
 tenant = testx
 """
+
+
+USERS = ("main", "alt", "tenant", "iam", "iam-root", "iam-alt-root")  # an owner each
 
 
 def _configuration(endpoint: str) -> str:
@@ -41,10 +47,19 @@ def _configuration(endpoint: str) -> str:
     text = f"[DEFAULT]\nhost = {host}\nport = {port}\nis_secure = False\nssl_verify = False\n"
     text += "[fixtures]\nbucket prefix = cv-{random}-\niam name prefix = s3-tests-\n"
     text += "iam path prefix = /s3-tests/\n"
-    user = "0" * 63 + "1"
-    for name in ("s3 main", "s3 alt", "s3 tenant", "iam", "iam root", "iam alt root"):
-        text += _SECTION.format(name=name, user=user, key=ACCESS_KEY, secret=SECRET_KEY)
+    sections = ("s3 main", "s3 alt", "s3 tenant", "iam", "iam root", "iam alt root")
+    for section, user in zip(sections, USERS, strict=True):
+        text += _SECTION.format(name=section, user=user, id=canonical_id(user), secret=SECRET)
     return text
+
+
+def _add_users(cluster: MiniCluster) -> None:
+    for user in USERS:
+        command = [
+            sys.executable, "-m", "curvine.s3.run", "--conf", str(cluster.conf_path), "credential",
+            "add", "--access-key", f"key-of-{user}", "--secret-key", SECRET, "--owner", user,
+        ]  # fmt: skip
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def main() -> int:
@@ -55,7 +70,10 @@ def main() -> int:
     known = tomllib.loads((HERE / "s3_known.toml").read_text())
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        with MiniCluster(root / "cluster") as cluster, MiniGateway(cluster) as gateway:
+        settings = {"s3_gateway": {"credentials_path": str(root / "credentials.jsonl")}}
+        cluster = MiniCluster(root / "cluster", settings=settings)
+        _add_users(cluster)
+        with cluster, MiniGateway(cluster, "--region", "default") as gateway:
             (root / "s3tests.conf").write_text(_configuration(gateway.endpoint))
             marks = " and ".join(f"not {mark}" for mark in known["not_offered"]["marks"])
             command = [
@@ -67,7 +85,9 @@ def main() -> int:
                 command += ["-k", arguments.k]
             env = {**os.environ, "S3TEST_CONF": str(root / "s3tests.conf")}
             env["PYTHONDONTWRITEBYTECODE"] = "1"
+            began = time.monotonic()
             subprocess.run(command, cwd=arguments.path, env=env, stdout=subprocess.DEVNULL)
+            print(f"{time.monotonic() - began:.0f} s")
         results = _results(root / "result.xml")
     return _report(results, known)
 

@@ -211,7 +211,9 @@ def test_strangers_are_kept_out(s3: Any, gateway: MiniGateway, bucket: str) -> N
         client(gateway, "another secret").get_object(Bucket=bucket, Key="secret")
     assert code(error) == "SignatureDoesNotMatch"
     assert status(f"{gateway.endpoint}/{bucket}/secret")[0] == 403
-    assert status(f"{gateway.endpoint}/no-such-bucket/x")[0] == 403
+    assert status(f"{gateway.endpoint}/{bucket}/no-such-key")[0] == 403
+    assert status(f"{gateway.endpoint}/")[0] == 403
+    assert status(f"{gateway.endpoint}/no-such-bucket/x")[0] == 404
     assert status(f"{gateway.endpoint}/system/auth/credentials.jsonl")[0] == 403
     with pytest.raises(ClientError) as error:
         s3.list_objects_v2(Bucket="system")
@@ -323,7 +325,7 @@ def test_a_client_that_closes_its_side_early_is_answered(gateway: MiniGateway) -
     assert raw(get).startswith(b"HTTP/1.1 200")
     assert raw(get * 3).count(b"HTTP/1.1 200") == 3
     torn = b"PUT /x/y HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nten bytes."
-    assert raw(torn).startswith(b"HTTP/1.1 403")
+    assert raw(torn).startswith(b"HTTP/1.1 404")
     assert raw(b"") == b""
 
 

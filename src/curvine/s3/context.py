@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from curvine.config.schema import S3GatewayConf
 from curvine.httpd.streaming import Outgoing
+from curvine.s3.acl import Caller, Known
 from curvine.s3.errors import S3Error
 from curvine.s3.intake import Intake
 from curvine.s3.request import S3Request
@@ -27,13 +28,15 @@ class Gateway(NamedTuple):
     store: Store
     uploads: Uploads
     executor: Executor
+    known: Known  # owners by canonical id
 
 
 class Call(NamedTuple):
-    """One authenticated request."""
+    """One request whose signature was right, or that has none (then it may do what all may)."""
 
     request: S3Request
     gateway: Gateway
+    caller: Caller
     claim: Claim
     key: bytes  # that signs chunks
 
@@ -73,11 +76,3 @@ def empty(status: int = 200, headers: Rows | None = None) -> Outgoing:
 def quoted(etag: str) -> str:
     """An ETag as it stands in headers and documents."""
     return f'"{etag}"'
-
-
-def owner(call: Call) -> list[Child]:
-    """The owner of everything: there is one."""
-    return [("ID", OWNER_ID), ("DisplayName", "curvine")]
-
-
-OWNER_ID = "0" * 63 + "1"

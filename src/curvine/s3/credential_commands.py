@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 from typing import Any
 
@@ -20,6 +21,7 @@ from curvine.client.unified import UnifiedFileSystem
 from curvine.config.load import LoadedConf
 from curvine.config.schema import ClusterConf
 from curvine.errors import ConfigError, InvalidArgument
+from curvine.s3.acl import ADMIN
 from curvine.s3.credentials import (
     ClusterFile,
     Credential,
@@ -32,6 +34,8 @@ from curvine.s3.credentials import (
     parse_lines,
 )
 
+_OWNER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+_OWNER_HELP = f"whose buckets it works with; {ADMIN} (the default) may do everything"
 _LOCAL = "~/.curvine/credentials.jsonl"
 _INSIDE = "/system/auth/credentials.jsonl"
 
@@ -45,8 +49,10 @@ def add_to(commands: Any) -> None:
     add.add_argument("--access-key", required=True)
     add.add_argument("--secret-key", required=True, help='"-" reads it from standard input')
     add.add_argument("--description", default="")
+    add.add_argument("--owner", default=ADMIN, help=_OWNER_HELP)
     make = group.add_parser("generate", help="make a key and print it")
     make.add_argument("--description", default="")
+    make.add_argument("--owner", default=ADMIN, help=_OWNER_HELP)
     show = group.add_parser("list", help="list keys")
     show.add_argument("--show-secrets", action="store_true")
     group.add_parser("stats", help="count keys")
@@ -124,8 +130,10 @@ async def _act(file: CredentialFile, key_path: str, arguments: argparse.Namespac
 
 def _changed(known: list[Credential], arguments: argparse.Namespace) -> list[Credential]:
     action = arguments.action
+    if action in ("add", "generate") and not _OWNER.fullmatch(arguments.owner):
+        raise InvalidArgument("an owner is a name of up to 64 letters, digits, and any of . _ @ -")
     if action == "generate":
-        return [*known, generated(arguments.description)]
+        return [*known, generated(arguments.description, arguments.owner)]
     key = arguments.access_key
     exists = any(entry.access_key == key for entry in known)
     if action == "add":
@@ -137,7 +145,8 @@ def _changed(known: list[Credential], arguments: argparse.Namespace) -> list[Cre
             raise InvalidArgument(
                 "an access key has 3 to 128 ASCII characters without /, a secret at least 8"
             )
-        return [*known, Credential(key, secret, now_text(), True, arguments.description)]
+        description = arguments.description
+        return [*known, Credential(key, secret, now_text(), True, description, arguments.owner)]
     if not exists:
         raise InvalidArgument(f"there is no access key {key}")
     if action == "remove":
@@ -150,4 +159,5 @@ def _show(known: list[Credential], *, show_secrets: bool) -> None:
     for entry in known:
         secret = entry.secret_key if show_secrets else "********"
         state = "enabled" if entry.enabled else "disabled"
-        print(f"{entry.access_key}\t{secret}\t{state}\t{entry.created_at}\t{entry.description}")
+        rest = f"{state}\t{entry.created_at}\t{entry.owner}\t{entry.description}"
+        print(f"{entry.access_key}\t{secret}\t{rest}")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Access keys: kept as JSON lines, secrets encrypted with a key file, read again while we serve.
 
-A line has Curvine's fields: access_key, secret_key, created_at, enabled, description. The secret is
+A line has Curvine's fields: access_key, secret_key, created_at, enabled, description; and ours:
+owner, whose keys share what they own (s3.acl). The secret is
 written as ``aesgcm1:BASE64`` (AES-256-GCM, bound to its access key, so that lines cannot be mixed);
 a plain one, as Curvine wrote them, is read too, and encrypted when the file is next written. The
 key is a file of 32 random bytes in hex, readable by its owner only. The file is local, or inside
@@ -31,6 +32,7 @@ from curvine.clock import Clock
 from curvine.errors import ConfigError, CurvineError, NotFound
 from curvine.model.inode import SetAttr
 from curvine.model.path import split
+from curvine.s3.acl import ADMIN, canonical_id
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Credential(msgspec.Struct, frozen=True):
     created_at: str = ""
     enabled: bool = True
     description: str = ""
+    owner: str = ADMIN
 
     def __repr__(self) -> str:
         return f"Credential({self.access_key!r}, enabled={self.enabled})"
@@ -229,19 +232,24 @@ class Credentials:
         self._clock = clock
         self._fixed = environment_credential(environ)
         self._known: dict[str, Credential] = {}
+        self._owners = _by_id(())
         self._stamp: object = ()
         self._looked = -_LOOK
         self._complaint = ""
 
-    async def secret(self, access_key: str) -> str | None:
-        """The secret of an enabled key; None for others."""
+    async def find(self, access_key: str) -> Credential | None:
+        """An enabled key; None for others."""
         now = self._clock.monotonic()
         known = self._lookup(access_key)
         pause = self._file.poll if known is not None else min(self._file.poll, _LOOK)
         if now - self._looked >= pause:
             await self.refresh()
             known = self._lookup(access_key)
-        return known.secret_key if known is not None and known.enabled else None
+        return known if known is not None and known.enabled else None
+
+    def owner_of_id(self, canonical: str) -> str | None:
+        """The owner with a canonical user id."""
+        return self._owners.get(canonical)
 
     async def refresh(self) -> None:
         """Read the file if it has changed; what cannot be read changes nothing."""
@@ -260,6 +268,7 @@ class Credentials:
             return
         self._stamp, self._complaint = stamp, ""
         self._known = {entry.access_key: entry for entry in found}
+        self._owners = _by_id(found)
         _log.info("%d credentials in %s", len(found), self._file.name)
 
     @property
@@ -275,6 +284,11 @@ class Credentials:
         return self._known.get(access_key)
 
 
+def _by_id(found: Iterable[Credential]) -> dict[str, str]:
+    """Owners by canonical id."""
+    return {canonical_id(owner): owner for owner in {ADMIN, *(entry.owner for entry in found)}}
+
+
 def environment_credential(environ: Mapping[str, str]) -> Credential | None:
     """The key that the environment holds. ConfigError for half of one."""
     for key_name, secret_name in ENVIRONMENT:
@@ -286,11 +300,11 @@ def environment_credential(environ: Mapping[str, str]) -> Credential | None:
     return None
 
 
-def generated(description: str) -> Credential:
+def generated(description: str, owner: str = ADMIN) -> Credential:
     """A fresh random credential."""
     key = "CV" + "".join(secrets.choice(_KEY_LETTERS) for _ in range(18))
     secret = "".join(secrets.choice(_SECRET_LETTERS) for _ in range(40))
-    return Credential(key, secret, now_text(), True, description)
+    return Credential(key, secret, now_text(), True, description, owner)
 
 
 def now_text() -> str:

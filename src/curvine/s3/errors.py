@@ -28,7 +28,6 @@ from curvine.errors import (
 
 # code -> (status, message)
 _TABLE: dict[str, tuple[int, str]] = {
-    "AccessControlListNotSupported": (400, "This gateway has no ACLs: who has a key may do all"),
     "AccessDenied": (403, "Access denied"),
     "AuthorizationHeaderMalformed": (400, "The Authorization header is malformed"),
     "AuthorizationQueryParametersError": (400, "The signature in the query is malformed"),
@@ -48,12 +47,13 @@ _TABLE: dict[str, tuple[int, str]] = {
     "InvalidDigest": (400, "Content-MD5 is not a digest"),
     "InvalidObjectState": (403, "Objects that begin or end with this key are in the way"),
     "InvalidPart": (400, "A part is missing, or its ETag is another one"),
-    "InvalidPartNumber": (400, "The object has no such part"),
+    "InvalidPartNumber": (416, "The object has no such part"),
     "InvalidPartOrder": (400, "The list of parts is not in ascending order"),
     "InvalidRange": (416, "The range lies outside the object"),
     "InvalidRequest": (400, "The request is not valid"),
     "InvalidURI": (400, "The path cannot be decoded"),
     "KeyTooLongError": (400, "The key is longer than 1024 bytes"),
+    "MalformedACLError": (400, "The ACL is not well-formed or not what belongs here"),
     "MalformedXML": (400, "The XML is not well-formed or not what belongs here"),
     "MaxMessageLengthExceeded": (400, "The request's document is too large"),
     "MetadataTooLarge": (400, "User metadata is larger than 2 KiB"),
@@ -84,6 +84,7 @@ _TABLE: dict[str, tuple[int, str]] = {
     "SlowDown": (503, "Too much at a time; try again"),
     "TooManyBuckets": (400, "There are too many buckets"),
     "UnexpectedContent": (400, "This request has no body"),
+    "UnresolvableGrantByEmailAddress": (400, "Grantees are named by canonical id, not by e-mail"),
     "XAmzContentSHA256Mismatch": (400, "The body does not match x-amz-content-sha256"),
 }
 

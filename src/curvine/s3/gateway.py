@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The door itself: who asks, what for, and how the answer looks, errors included.
 
-Order: /healthz and /metrics, then the signature, then everything else. An unsigned request learns
-nothing: not whether a bucket exists, nor what the gateway offers.
+Order: /healthz and /metrics, then the signature, then what the caller may do (s3.access), then
+the operation. A request without a signature may do what ACLs grant to all.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from curvine.clock import Clock
 from curvine.config.schema import S3GatewayConf
 from curvine.errors import CurvineError
 from curvine.httpd.streaming import Incoming, Outgoing, StreamServer
+from curvine.s3.access import authorize
+from curvine.s3.acl import ADMIN, ANONYMOUS, Caller
 from curvine.s3.context import Call, Gateway
 from curvine.s3.credentials import Credentials
 from curvine.s3.errors import S3Error, translated
 from curvine.s3.ops import cors
 from curvine.s3.request import S3Request
-from curvine.s3.sigv4 import check_time, read_claim, verify
+from curvine.s3.sigv4 import check_time, read_claim, unsigned_claim, verify
 from curvine.s3.store import Store
 from curvine.s3.table import find
 from curvine.s3.uploads import Uploads
@@ -44,7 +46,8 @@ class S3Gateway:
     ) -> None:
         store = Store(fs, clock)
         self._executor = ThreadPoolExecutor(4, "s3-hash")
-        self._parts = Gateway(conf, store, Uploads(store), self._executor)
+        known = credentials.owner_of_id
+        self._parts = Gateway(conf, store, Uploads(store), self._executor, known)
         self._conf = conf
         self._credentials = credentials
         self._clock = clock
@@ -90,10 +93,8 @@ class S3Gateway:
                 call = await self._authenticate(request)
                 row = find(request)
                 name = row.name
+                await authorize(call, row.needs)
                 answer = await row.operation(call)
-                if "origin" in request.headers and request.bucket:
-                    extra = await cors.cors_headers(self._parts.store, request, request.method)
-                    answer = answer._replace(headers=(*answer.headers, *extra))
         except S3Error as error:
             answer = _error(error, raw.method, request, request_id)
         except CurvineError as error:
@@ -105,15 +106,26 @@ class S3Gateway:
             text = "%s failed (request %s)"
             self._once.log(logging.ERROR, (name, type(error)), text, name, request_id, error=error)
             answer = _error(S3Error("InternalError"), raw.method, request, request_id)
+        if request is not None and request.method != "OPTIONS" and "origin" in request.headers:
+            answer = await self._with_cors(request, answer)
         self._counts[name, f"{answer.status // 100}xx"] += 1
         self._registry.durations("s3_request_duration_us", name).add(time.perf_counter() - began)
         rows = (*answer.headers, ("x-amz-request-id", request_id), ("Server", "curvine-s3-gateway"))
         return answer._replace(headers=rows)
 
+    async def _with_cors(self, request: S3Request, answer: Outgoing) -> Outgoing:
+        """What a page of another origin needs to see of an answer, errors included."""
+        method = request.header("access-control-request-method") or request.method
+        try:
+            extra = await cors.cors_headers(self._parts.store, request, method)
+        except CurvineError:
+            return answer
+        return answer._replace(headers=(*answer.headers, *extra))
+
     async def _authenticate(self, request: S3Request) -> Call:
         claim = read_claim(request)
         if claim is None:
-            raise S3Error("AccessDenied")
+            return Call(request, self._parts, ANONYMOUS, unsigned_claim(request), b"")
         check_time(claim, self._clock.now_ms() / 1000)
         if claim.region not in (self._conf.region, "us-east-1"):
             raise S3Error(
@@ -121,11 +133,12 @@ class S3Gateway:
                 f"The region {claim.region[:60]!r} is wrong; expecting {self._conf.region!r}",
                 Region=self._conf.region,
             )
-        secret = await self._credentials.secret(claim.access_key)
-        if secret is None:
+        credential = await self._credentials.find(claim.access_key)
+        if credential is None:
             raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=claim.access_key[:128])
-        key = verify(request, claim, secret)
-        return Call(request, self._parts, claim, key)
+        key = verify(request, claim, credential.secret_key)
+        caller = Caller(credential.owner, credential.owner == ADMIN)
+        return Call(request, self._parts, caller, claim, key)
 
     def _page(self, raw: Incoming) -> Outgoing | None:
         """/healthz and /metrics, for who signs nothing."""

@@ -15,6 +15,7 @@ import time
 import msgspec
 
 from curvine.model.inode import FileStatus
+from curvine.s3.acl import Acl
 from curvine.s3.errors import S3Error
 from curvine.s3.request import S3Request
 
@@ -42,6 +43,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     parts: list[tuple[int, int]] = []
     upload: str = ""  # id of the multipart upload that made it
     part_checksums: list[str] = []
+    acl: Acl | None = None  # None: the bucket's owner and nobody else
 
     def encode(self) -> bytes:
         """As stored."""
@@ -75,19 +77,22 @@ class ObjectInfo(msgspec.Struct, frozen=True):
         return self.status.mtime
 
 
+def stored_record(status: FileStatus) -> Record:
+    """The record as it is stored, whether it belongs to the content or not."""
+    raw = status.x_attr.get(ATTRIBUTE)
+    try:
+        return _decoder.decode(raw) if raw is not None else _EMPTY
+    except msgspec.DecodeError:
+        return _EMPTY
+
+
 def object_info(key: str, status: FileStatus) -> ObjectInfo:
     """An object from its file's status."""
-    raw = status.x_attr.get(ATTRIBUTE)
-    record = _EMPTY
-    if raw is not None:
-        try:
-            record = _decoder.decode(raw)
-        except msgspec.DecodeError:
-            record = _EMPTY
+    record = stored_record(status)
     if record.etag and record.mtime == status.mtime and record.length == status.len:
         return ObjectInfo(key, status, record, record.etag)
     if record.etag:
-        record = Record(headers=record.headers, meta=record.meta)
+        record = Record(headers=record.headers, meta=record.meta, acl=record.acl)
     return ObjectInfo(key, status, record, _made_up(status))
 
 
@@ -139,6 +144,19 @@ def checksum_headers(record: Record) -> list[tuple[str, str]]:
     if rows and record.checksum_type:
         rows.append(("x-amz-checksum-type", record.checksum_type))
     return rows
+
+
+def part_checksum_headers(record: Record, number: int) -> list[tuple[str, str]]:
+    """The checksum of one part."""
+    if not record.parts:
+        return checksum_headers(record)
+    if not record.checksums or len(record.part_checksums) < number:
+        return []
+    name = f"x-amz-checksum-{next(iter(record.checksums))}"
+    return [
+        (name, record.part_checksums[number - 1]),
+        ("x-amz-checksum-type", record.checksum_type),
+    ]
 
 
 def packed_parts(sizes: list[int]) -> list[tuple[int, int]]:

@@ -74,6 +74,14 @@ class ChunkSigner:
         return self._before
 
 
+def unsigned_claim(request: S3Request) -> Claim:
+    """The claim of a request without a signature: only what it says about its body."""
+    payload = request.header("x-amz-content-sha256") or UNSIGNED
+    if payload not in (UNSIGNED, UNSIGNED_TRAILER) and not _HEX64.fullmatch(payload):
+        raise S3Error("AccessDenied", "Chunks cannot be signed where the request is not")
+    return Claim("", "", "", (), "", "", None, payload)
+
+
 def read_claim(request: S3Request) -> Claim | None:
     """What the request claims; None for an anonymous one. S3Error for a malformed claim."""
     authorization = request.header("authorization")
@@ -200,7 +208,8 @@ def _from_query(request: S3Request) -> Claim:
             raise S3Error(code, f"X-Amz-{name} is missing")
     raw = query["X-Amz-Expires"]
     if not (raw.isascii() and raw.isdigit()) or len(raw) > 9 or not 0 < int(raw) <= MAX_EXPIRES:
-        raise S3Error(code, f"X-Amz-Expires has to be a number from 1 to {MAX_EXPIRES}")
+        text = f"X-Amz-Expires has to be a number from 1 to {MAX_EXPIRES}"
+        raise S3Error(code, text, status=403)
     payload = query.get("X-Amz-Content-Sha256") or request.header("x-amz-content-sha256")
     return _claim(
         code, query["X-Amz-Credential"], query["X-Amz-SignedHeaders"], query["X-Amz-Signature"],

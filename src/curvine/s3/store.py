@@ -28,10 +28,11 @@ from curvine.errors import (
     ParentNotDirectory,
 )
 from curvine.model.inode import FileStatus, FileType, RenameFlag, SetAttr
+from curvine.s3.acl import Acl
 from curvine.s3.errors import S3Error
 from curvine.s3.keys import DIR, object_path, self_path
 from curvine.s3.places import Place, Places
-from curvine.s3.records import ObjectInfo, Record, object_info
+from curvine.s3.records import ObjectInfo, Record, object_info, stored_record
 from curvine.s3.transfer import store_body
 from curvine.wire.codes import CAP_EXPECT
 
@@ -268,8 +269,23 @@ class Store:
         now = self.clock.now_ms()
         record = replace(record, mtime=now, length=info.length)
         changes = SetAttr(mtime=now, add_x_attr=record.attribute())
-        status = await self.fs.set_attr(info.status.path, changes)
-        return object_info(info.key, status)
+        return object_info(info.key, await self._set_unchanged(info.status, changes))
+
+    async def set_acl(self, info: ObjectInfo, acl: Acl | None) -> None:
+        """Change an object's ACL and nothing else."""
+        record = replace(stored_record(info.status), acl=acl)
+        await self._set_unchanged(info.status, SetAttr(add_x_attr=record.attribute()))
+
+    async def _set_unchanged(self, status: FileStatus, changes: SetAttr) -> FileStatus:
+        """Set attributes of that very file. ConditionalRequestConflict if another is there."""
+        cluster = self.fs.cluster
+        mount = await self.fs.mount_of(status.path)
+        if CAP_EXPECT not in cluster.capabilities or not Place(self.fs, mount).native:
+            return await self.fs.set_attr(status.path, changes)
+        try:
+            return await cluster.ns.set_attr(status.path, changes, unchanged_since=status.changed)
+        except Common:
+            raise S3Error("ConditionalRequestConflict") from None
 
     # -- removing ---------------------------------------------------------------------------------
 

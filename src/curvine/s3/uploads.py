@@ -20,6 +20,7 @@ from curvine.errors import CurvineError, NotFound
 from curvine.model.inode import FileStatus, MkdirOpts
 from curvine.model.path import join
 from curvine.s3 import checksums
+from curvine.s3.acl import Acl
 from curvine.s3.errors import S3Error
 from curvine.s3.keys import HOME, bucket_path, check_key
 from curvine.s3.places import Place
@@ -45,6 +46,7 @@ class Upload(msgspec.Struct, frozen=True, omit_defaults=True):
     meta: dict[str, str] = {}
     algorithm: str = ""  # of checksums; "" = none was asked for
     checksum_type: str = ""
+    acl: Acl | None = None  # of the object
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -279,5 +281,6 @@ def _record(upload: Upload, parts: Sequence[ObjectInfo], claimed: Mapping[str, s
         checksum_type=kind if found else "",
         parts=packed_parts([info.length for info in parts]),
         upload=upload.id,
-        part_checksums=values if found and kind == checksums.COMPOSITE else [],
+        acl=upload.acl,
+        part_checksums=values if found else [],
     )

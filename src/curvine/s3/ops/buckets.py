@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from curvine.errors import AlreadyExists, CurvineError
 from curvine.httpd.streaming import Outgoing
-from curvine.model.inode import FileStatus
-from curvine.s3.context import Call, empty, owner, xml_answer
+from curvine.model.inode import FileStatus, MkdirOpts
+from curvine.s3.acl import ADMIN, OWNER, attribute, bucket_acl, canned, from_headers, owner_rows
+from curvine.s3.context import Call, empty, xml_answer
 from curvine.s3.errors import S3Error
 from curvine.s3.keys import bucket_path, check_new_bucket, is_bucket
 from curvine.s3.listing import list_page
@@ -46,12 +47,14 @@ async def list_buckets(call: Call) -> Outgoing:
         shown = status.is_dir and is_bucket(status.name) and status.name.startswith(prefix)
         if not shown or status.name <= after:
             continue
+        if not bucket_acl(status).allows(call.caller, OWNER):
+            continue
         if len(rows) >= most:
             token = last
             break
         last = status.name
         rows.append(("Bucket", [("Name", status.name), ("CreationDate", iso_date(_made(status)))]))
-    answer: list[Child] = [("Owner", owner(call)), ("Buckets", rows)]
+    answer: list[Child] = [("Owner", owner_rows(call.caller.owner)), ("Buckets", rows)]
     if token:
         answer.append(("ContinuationToken", token))
     if prefix:
@@ -76,12 +79,21 @@ async def create_bucket(call: Call) -> Outgoing:
         if wanted and wanted not in (call.gateway.conf.region, "us-east-1", "EU", "default"):
             raise S3Error("IllegalLocationConstraintException")
     check_new_bucket(request.bucket)
+    owner = call.caller.owner
+    acl = from_headers(request, owner, owner, call.gateway.known)
+    path = bucket_path(request.bucket)
     try:
-        await call.store.fs.mkdir(bucket_path(request.bucket), mode=0o755)
+        if (await call.store.places.of(path)).native:
+            opts = MkdirOpts(mode=0o755, x_attr=attribute(acl))
+            await call.store.fs.cluster.ns.mkdir(path, opts)
+        elif acl == canned("private", ADMIN):
+            await call.store.fs.mkdir(path, mode=0o755)
+        else:
+            raise S3Error("AccessDenied", "An under storage keeps no owners of buckets")
     except AlreadyExists:
-        status = await call.store.fs.status(bucket_path(request.bucket))
-        if not status.is_dir:
-            raise S3Error("BucketAlreadyExists") from None
+        status = await call.store.fs.status(path)
+        if not status.is_dir or bucket_acl(status) != acl:
+            raise S3Error("BucketAlreadyExists", BucketName=request.bucket) from None
         if call.gateway.conf.region != "us-east-1":
             raise S3Error("BucketAlreadyOwnedByYou", BucketName=request.bucket) from None
     return empty(200, [("Location", f"/{request.bucket}")])

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from curvine.client.files import WritableFile
 from curvine.httpd.streaming import Outgoing
 from curvine.s3 import checksums
+from curvine.s3.access import new_acl, open_object
 from curvine.s3.context import Call, quoted, xml_answer
 from curvine.s3.errors import S3Error
 from curvine.s3.ops.conditions import check_read, write_condition
@@ -76,8 +77,9 @@ async def copy_object(call: Call) -> Outgoing:
         raise S3Error("InvalidArgument", "x-amz-metadata-directive has to be COPY or REPLACE")
     headers, meta = taken_headers(request)
     algorithm = _algorithm(call)
+    acl = await new_acl(call)
     await call.store.places.bucket(request.bucket)
-    info, source = await call.store.open(bucket, key)
+    info, source = await open_object(call, bucket, key)
     try:
         check_read(request, info, "x-amz-copy-source-")
         onto_itself = (bucket, key) == (request.bucket, request.key)
@@ -86,7 +88,7 @@ async def copy_object(call: Call) -> Outgoing:
         if directive == "COPY":
             headers, meta = info.record.headers, info.record.meta
         if onto_itself and not algorithm and info.record.etag:
-            changed = replace(info.record, headers=headers, meta=meta)
+            changed = replace(info.record, headers=headers, meta=meta, acl=acl)
             return _copied(await call.store.set_record(bucket, info, changed), "CopyObjectResult")
         hashes = _Hashes(algorithm or next(iter(info.record.checksums), ""))
 
@@ -95,7 +97,7 @@ async def copy_object(call: Call) -> Outgoing:
             return info.length
 
         def record(_size: int) -> Record:
-            return replace(hashes.record(), headers=headers, meta=meta)
+            return replace(hashes.record(), headers=headers, meta=meta, acl=acl)
 
         made = await call.store.make(
             request.bucket, request.key, fill, info.length, record, write_condition(request)
@@ -110,7 +112,7 @@ async def copy_part(call: Call) -> Outgoing:
     request = call.request
     upload, number = await find_upload(call), part_number(call)
     bucket, key = _source(call)
-    info, source = await call.store.open(bucket, key)
+    info, source = await open_object(call, bucket, key)
     try:
         check_read(request, info, "x-amz-copy-source-")
         start, size = 0, info.length

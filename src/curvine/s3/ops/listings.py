@@ -8,7 +8,8 @@ import binascii
 from urllib.parse import quote
 
 from curvine.httpd.streaming import Outgoing
-from curvine.s3.context import Call, owner, quoted, xml_answer
+from curvine.s3.acl import bucket_acl, owner_rows
+from curvine.s3.context import Call, quoted, xml_answer
 from curvine.s3.errors import S3Error
 from curvine.s3.listing import MAX_KEYS, Page, list_page
 from curvine.s3.records import ObjectInfo, iso_date
@@ -37,7 +38,7 @@ async def list_objects(call: Call) -> Outgoing:
     request, shown = call.request, _Shown(call)
     prefix, delimiter = request.argument("prefix"), request.argument("delimiter")
     marker, limit = request.argument("marker"), request.number("max-keys", MAX_KEYS)
-    page = await _page(call, prefix, delimiter, marker or None, min(limit, MAX_KEYS))
+    page, owner = await _page(call, prefix, delimiter, marker or None, min(limit, MAX_KEYS))
     rows: list[Child] = [
         ("Name", request.bucket), ("Prefix", shown.key(prefix)), ("Marker", shown.key(marker)),
         ("MaxKeys", limit), ("IsTruncated", str(page.truncated).lower()), *shown.rows,
@@ -46,7 +47,7 @@ async def list_objects(call: Call) -> Outgoing:
         rows.append(("Delimiter", shown.key(delimiter)))
         if page.truncated:
             rows.append(("NextMarker", shown.key(page.last)))
-    rows += _contents(call, page, shown, with_owner=True)
+    rows += _contents(page, shown, owner)
     return xml_answer("ListBucketResult", rows)
 
 
@@ -57,7 +58,7 @@ async def list_objects_v2(call: Call) -> Outgoing:
     start, limit = request.argument("start-after"), request.number("max-keys", MAX_KEYS)
     token = request.query.get("continuation-token")
     after = start if token is None else _position(token)
-    page = await _page(call, prefix, delimiter, after or None, min(limit, MAX_KEYS))
+    page, owner = await _page(call, prefix, delimiter, after or None, min(limit, MAX_KEYS))
     rows: list[Child] = [
         ("Name", request.bucket), ("Prefix", shown.key(prefix)), ("MaxKeys", limit),
         ("KeyCount", len(page.objects) + len(page.prefixes)),
@@ -72,7 +73,7 @@ async def list_objects_v2(call: Call) -> Outgoing:
     if start:
         rows.append(("StartAfter", shown.key(start)))
     with_owner = request.argument("fetch-owner").lower() == "true"
-    rows += _contents(call, page, shown, with_owner=with_owner)
+    rows += _contents(page, shown, owner if with_owner else "")
     return xml_answer("ListBucketResult", rows)
 
 
@@ -81,7 +82,7 @@ async def list_versions(call: Call) -> Outgoing:
     request, shown = call.request, _Shown(call)
     prefix, delimiter = request.argument("prefix"), request.argument("delimiter")
     marker, limit = request.argument("key-marker"), request.number("max-keys", MAX_KEYS)
-    page = await _page(call, prefix, delimiter, marker or None, min(limit, MAX_KEYS))
+    page, owner = await _page(call, prefix, delimiter, marker or None, min(limit, MAX_KEYS))
     rows: list[Child] = [
         ("Name", request.bucket), ("Prefix", shown.key(prefix)), ("KeyMarker", shown.key(marker)),
         ("VersionIdMarker", request.argument("version-id-marker")), ("MaxKeys", limit),
@@ -93,7 +94,7 @@ async def list_versions(call: Call) -> Outgoing:
         rows += [("NextKeyMarker", shown.key(page.last)), ("NextVersionIdMarker", "null")]
     for info in page.objects:
         version: list[Child] = [("VersionId", "null"), ("IsLatest", "true")]
-        rows.append(("Version", [*_entry(info, shown), *version, ("Owner", owner(call))]))
+        rows.append(("Version", [*_entry(info, shown), *version, _owner(info, owner)]))
     rows += [("CommonPrefixes", [("Prefix", shown.key(common))]) for common in page.prefixes]
     return xml_answer("ListVersionsResult", rows)
 
@@ -138,7 +139,7 @@ async def list_uploads(call: Call) -> Outgoing:
         next_key = max(last.key if last else "", prefixes[-1] if prefixes else "")
         rows.append(("NextKeyMarker", shown.key(next_key)))
         rows.append(("NextUploadIdMarker", last.id if last and last.key == next_key else ""))
-    rows += [("Upload", _upload_rows(call, upload, shown)) for upload in found]
+    rows += [("Upload", _upload_rows(upload, shown)) for upload in found]
     rows += [("CommonPrefixes", [("Prefix", shown.key(common))]) for common in prefixes]
     return xml_answer("ListMultipartUploadsResult", rows)
 
@@ -152,11 +153,11 @@ def _behind(uploads: list[Upload], key: str, upload_id: str) -> list[Upload]:
     return rest + [upload for upload in uploads if upload.key > key]
 
 
-def _upload_rows(call: Call, upload: Upload, shown: _Shown) -> list[Child]:
+def _upload_rows(upload: Upload, shown: _Shown) -> list[Child]:
     rows: list[Child] = [
-        ("Key", shown.key(upload.key)), ("UploadId", upload.id), ("Initiator", owner(call)),
-        ("Owner", owner(call)), ("StorageClass", "STANDARD"),
-        ("Initiated", iso_date(upload.started)),
+        ("Key", shown.key(upload.key)), ("UploadId", upload.id),
+        ("Initiator", owner_rows(upload.owner)), ("Owner", owner_rows(upload.owner)),
+        ("StorageClass", "STANDARD"), ("Initiated", iso_date(upload.started)),
     ]  # fmt: skip
     if upload.algorithm:
         rows.append(("ChecksumAlgorithm", upload.algorithm.upper()))
@@ -164,12 +165,21 @@ def _upload_rows(call: Call, upload: Upload, shown: _Shown) -> list[Child]:
     return rows
 
 
-async def _page(call: Call, prefix: str, delimiter: str, after: str | None, limit: int) -> Page:
+async def _page(
+    call: Call, prefix: str, delimiter: str, after: str | None, limit: int
+) -> tuple[Page, str]:
+    """A page, and the bucket's owner."""
     bucket = call.request.bucket
     root = await call.store.places.bucket(bucket)
-    return await list_page(
+    page = await list_page(
         call.store.fs, bucket, root, prefix=prefix, delimiter=delimiter, after=after, limit=limit
     )
+    return page, bucket_acl(root).owner
+
+
+def _owner(info: ObjectInfo, bucket_owner: str) -> Child:
+    acl = info.record.acl
+    return "Owner", owner_rows(acl.owner if acl is not None else bucket_owner)
 
 
 def _entry(info: ObjectInfo, shown: _Shown) -> list[Child]:
@@ -183,9 +193,12 @@ def _entry(info: ObjectInfo, shown: _Shown) -> list[Child]:
     return rows
 
 
-def _contents(call: Call, page: Page, shown: _Shown, *, with_owner: bool) -> list[Child]:
-    extra: list[Child] = [("Owner", owner(call))] if with_owner else []
-    rows: list[Child] = [("Contents", [*_entry(info, shown), *extra]) for info in page.objects]
+def _contents(page: Page, shown: _Shown, owner: str) -> list[Child]:
+    """``owner``: the bucket's, where owners are wanted."""
+    rows: list[Child] = []
+    for info in page.objects:
+        extra = [_owner(info, owner)] if owner else []
+        rows.append(("Contents", [*_entry(info, shown), *extra]))
     rows += [("CommonPrefixes", [("Prefix", shown.key(common))]) for common in page.prefixes]
     return rows
 

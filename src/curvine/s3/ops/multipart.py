@@ -10,7 +10,9 @@ from curvine.errors import CurvineError
 from curvine.httpd.streaming import Outgoing
 from curvine.rpc.bulk import FileSlice
 from curvine.s3 import checksums
-from curvine.s3.context import Call, empty, owner, quoted, xml_answer
+from curvine.s3.access import new_acl
+from curvine.s3.acl import owner_rows
+from curvine.s3.context import Call, empty, quoted, xml_answer
 from curvine.s3.errors import S3Error, translated
 from curvine.s3.ops.conditions import write_condition
 from curvine.s3.ops.objects import check_put_headers, checksum_name
@@ -32,8 +34,9 @@ async def create_upload(call: Call) -> Outgoing:
         raise S3Error("InvalidRequest", "The checksum algorithm is not known")
     kind = checksum_type_of(algorithm, request.header("x-amz-checksum-type") or "")
     upload = Upload(
-        id="", bucket=request.bucket, key=request.key, started=0, owner=call.claim.access_key,
+        id="", bucket=request.bucket, key=request.key, started=0, owner=call.caller.owner,
         headers=headers, meta=meta, algorithm=algorithm, checksum_type=kind,
+        acl=await new_acl(call),
     )  # fmt: skip
     upload = await call.gateway.uploads.create(upload)
     rows: list[Child] = [
@@ -89,7 +92,8 @@ async def list_parts(call: Call) -> Outgoing:
     shown, truncated = parts[:limit], len(parts) > limit
     rows: list[Child] = [
         ("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload.id),
-        ("Initiator", owner(call)), ("Owner", owner(call)), ("StorageClass", "STANDARD"),
+        ("Initiator", owner_rows(upload.owner)), ("Owner", owner_rows(upload.owner)),
+        ("StorageClass", "STANDARD"),
         ("PartNumberMarker", marker),
         ("NextPartNumberMarker", shown[-1].number if shown else 0),
         ("MaxParts", limit), ("IsTruncated", str(truncated).lower()),

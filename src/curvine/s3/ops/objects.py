@@ -8,7 +8,8 @@ import asyncio
 from curvine.client.files import ReadableFile
 from curvine.httpd.streaming import Outgoing
 from curvine.s3 import checksums
-from curvine.s3.context import OWNER_ID, Call, Rows, empty, owner, quoted, xml_answer
+from curvine.s3.access import new_acl, open_object, stat
+from curvine.s3.context import Call, Rows, empty, quoted, xml_answer
 from curvine.s3.errors import S3Error
 from curvine.s3.ops.conditions import check_read, requested_range, write_condition
 from curvine.s3.records import (
@@ -16,12 +17,13 @@ from curvine.s3.records import (
     Record,
     checksum_headers,
     http_date,
+    part_checksum_headers,
     part_range,
     shown_headers,
     taken_headers,
 )
 from curvine.s3.transfer import file_pieces
-from curvine.s3.xmldoc import Child, Raw
+from curvine.s3.xmldoc import Child
 
 _OVERRIDES = {
     "response-content-type": "Content-Type",
@@ -31,14 +33,13 @@ _OVERRIDES = {
     "response-content-disposition": "Content-Disposition",
     "response-content-encoding": "Content-Encoding",
 }
-_CANNED = ("private", "bucket-owner-full-control", "bucket-owner-read")
 _closing: set[asyncio.Task[None]] = set()
 
 
 async def get_object(call: Call) -> Outgoing:
     """GetObject."""
     request = call.request
-    info, file = await call.store.open(request.bucket, request.key)
+    info, file = await open_object(call, request.bucket, request.key)
     handed_on = False
     try:
         status, headers, start, size = _reading(call, info)
@@ -56,7 +57,7 @@ async def get_object(call: Call) -> Outgoing:
 async def head_object(call: Call) -> Outgoing:
     """HeadObject."""
     request = call.request
-    info = await call.store.stat(request.bucket, request.key)
+    info = await stat(call, request.bucket, request.key)
     status, headers, _, size = _reading(call, info)
     return Outgoing(status, tuple(headers), b"", size)
 
@@ -82,6 +83,7 @@ def _reading(call: Call, info: ObjectInfo) -> tuple[int, Rows, int, int]:
         if name in request.query:
             headers = [row for row in headers if row[0] != header]
             headers.append((header, request.query[name]))
+    wants_checksum = (request.header("x-amz-checksum-mode") or "").upper() == "ENABLED"
     start, size, status = 0, info.length, 200
     if "partNumber" in request.query:
         number = request.number("partNumber", 1, 10_000)
@@ -89,6 +91,8 @@ def _reading(call: Call, info: ObjectInfo) -> tuple[int, Rows, int, int]:
         status = 206
         if info.record.parts:
             headers.append(("x-amz-mp-parts-count", str(total)))
+        if wants_checksum:
+            headers += part_checksum_headers(info.record, number)
     else:
         found = requested_range(request, info.length)
         if found is not None:
@@ -96,7 +100,7 @@ def _reading(call: Call, info: ObjectInfo) -> tuple[int, Rows, int, int]:
             status = 206
     if status == 206 and size:
         headers.append(("Content-Range", f"bytes {start}-{start + size - 1}/{info.length}"))
-    if (request.header("x-amz-checksum-mode") or "").upper() == "ENABLED" and status == 200:
+    if wants_checksum and status == 200:
         headers += checksum_headers(info.record)
     return status, headers, start, size
 
@@ -110,15 +114,9 @@ def check_version(call: Call) -> None:
 
 def check_put_headers(call: Call) -> None:
     """Refuse what would be silently ignored although it matters."""
-    request = call.request
-    acl = request.header("x-amz-acl")
-    if (acl is not None and acl not in _CANNED) or any(
-        name.startswith("x-amz-grant-") for name in request.headers
-    ):
-        raise S3Error("AccessControlListNotSupported")
     if any(
         name.startswith(("x-amz-server-side-encryption", "x-amz-object-lock"))
-        for name in request.headers
+        for name in call.request.headers
     ):
         raise S3Error("NotImplemented", "Neither server-side encryption nor object lock is offered")
 
@@ -131,6 +129,7 @@ async def put_object(call: Call) -> Outgoing:
     intake = call.intake()
     if intake.length is None and "transfer-encoding" not in request.headers:
         raise S3Error("MissingContentLength")
+    acl = await new_acl(call)
 
     def record(_size: int) -> Record:
         found = intake.checksum
@@ -140,6 +139,7 @@ async def put_object(call: Call) -> Outgoing:
             meta=meta,
             checksums=dict([found]) if found else {},
             checksum_type=checksums.FULL_OBJECT if found else "",
+            acl=acl,
         )
 
     info = await call.store.put(
@@ -160,7 +160,7 @@ async def delete_object(call: Call) -> Outgoing:
 async def get_attributes(call: Call) -> Outgoing:
     """GetObjectAttributes."""
     request = call.request
-    info = await call.store.stat(request.bucket, request.key)
+    info = await stat(call, request.bucket, request.key)
     wanted = [word.strip() for word in (request.header("x-amz-object-attributes") or "").split(",")]
     known = {"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"}
     if not set(wanted) <= known:
@@ -186,9 +186,7 @@ def checksum_name(algorithm: str) -> str:
 
 
 def _checksum_rows(record: Record) -> list[Child]:
-    rows: list[Child] = [
-        (checksum_name(name), value.partition("-")[0]) for name, value in record.checksums.items()
-    ]
+    rows: list[Child] = [(checksum_name(name), value) for name, value in record.checksums.items()]
     if record.checksum_type:
         rows.append(("ChecksumType", record.checksum_type))
     return rows
@@ -216,35 +214,7 @@ def _part_rows(call: Call, record: Record) -> list[Child]:
     return rows
 
 
-async def get_acl(call: Call) -> Outgoing:
-    """GetObjectAcl and GetBucketAcl: the owner may do all."""
-    request = call.request
-    if request.key:
-        await call.store.stat(request.bucket, request.key)
-    else:
-        await call.store.places.bucket(request.bucket)
-    grantee = (
-        '<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">'
-        f"<ID>{OWNER_ID}</ID><DisplayName>curvine</DisplayName></Grantee>"
-    )
-    grant: list[Child] = [("Grantee", Raw(grantee)), ("Permission", "FULL_CONTROL")]
-    rows: list[Child] = [("Owner", owner(call)), ("AccessControlList", [("Grant", grant)])]
-    return xml_answer("AccessControlPolicy", rows)
-
-
-async def put_acl(call: Call) -> Outgoing:
-    """PutObjectAcl and PutBucketAcl: only what is true already."""
-    request = call.request
-    if request.key:
-        await call.store.stat(request.bucket, request.key)
-    else:
-        await call.store.places.bucket(request.bucket)
-    if request.header("x-amz-acl") not in _CANNED:
-        raise S3Error("AccessControlListNotSupported")
-    return empty()
-
-
 async def no_tags(call: Call) -> Outgoing:
     """GetObjectTagging: there never are any."""
-    await call.store.stat(call.request.bucket, call.request.key)
+    await stat(call, call.request.bucket, call.request.key)
     return xml_answer("Tagging", [("TagSet", [])])
