@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -62,15 +63,35 @@ class LoopThread:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` on the loop and wait for it; Ctrl-C cancels it."""
-        if threading.current_thread() is self._thread:
+        if self.is_here():
             work.close()
             raise IoFailed("the blocking client was called from its own loop")
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self.submit(work)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin ``work`` on the loop; its result can be waited for."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run ``work`` on the loop without waiting for it; from any thread, the loop's as well."""
+        if sys.is_finalizing():
+            work.close()
+        else:
+            self.submit(work)
+
+    def is_here(self) -> bool:
+        """Whether the caller runs on the loop's own thread, where waiting would never end."""
+        return threading.current_thread() is self._thread
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that runs on the thread."""
+        return self._loop
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -80,6 +101,12 @@ class LoopThread:
 # What a child process inherits and must not finalise: closing a loop or a socket of the parent here
 # would take it out of the epoll set that both share.
 _inherited: list[object] = []
+
+
+def leave_to_parent(thing: object) -> None:
+    """Keep what a parent process made, or a loop that is closed, from being finalised here."""
+    _inherited.append(thing)
+
 
 # A lock that another thread held at the fork would stay locked in the child for ever.
 os.register_at_fork(after_in_child=lambda: setattr(LoopThread, "_guard", threading.Lock()))
