@@ -72,8 +72,9 @@ build/clients/.ready: requirements-clients.lock pyproject.toml scripts/bootstrap
 	@VENV=build/clients scripts/bootstrap.sh requirements-clients.lock
 	@touch $@
 
-.PHONY: clients
-clients: build/clients/.ready ## build/clients: a Python with pandas, PyArrow, DuckDB, zarr, s3fs (300 MB to fetch)
+.PHONY: test-clients
+test-clients: build/clients/.ready ## pandas, PyArrow, DuckDB, zarr, datasets on a real cluster (300 MB to fetch)
+	build/clients/bin/python -m pytest -q tests/clients
 
 fuzz: $(VENV)/.dev ## Ten minutes of damaged input (in `make test`: seconds)
 	CURVINE_FUZZ_SECONDS=600 CURVINE_FUZZ_SEED=$${CURVINE_FUZZ_SEED:-$$RANDOM} $(BIN)/python -m pytest -q -s tests/fuzz

@@ -17,7 +17,7 @@ ENGINES = {
     "psycopg": "journal_pg/",
     "obstore": "ufs/",
     "opendal": "ufs/",
-    "fsspec": "fsspec_client.py",
+    "fsspec": "fsspec_client/",
     "aiohttp": "httpd/",
     "crc32c": "checksum.py",
 }

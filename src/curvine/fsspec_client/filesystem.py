@@ -6,9 +6,6 @@ calls run on the process's client loop, so a file system may be used by many thr
 processes however they were started: a child connects anew. Nothing is listed from a cache: every
 listing is the master's, every status the master's or one that its push keeps true.
 Source: data-plane specification 9.3.
-
-Concurrency: ``_sessions`` holds one connected client per event loop; the first call on a loop makes
-it, others wait for the same.
 """
 
 from __future__ import annotations
@@ -20,19 +17,16 @@ from typing import Any
 
 from fsspec.asyn import AsyncFileSystem, sync
 
-from curvine.client.blocking import LoopThread, leave_to_parent
-from curvine.client.connect import (
-    Masters,
-    close_file_system,
-    configuration,
-    open_file_system,
-)
+from curvine.client.block_put import GET_LIMIT
+from curvine.client.blocking import LoopThread
+from curvine.client.connect import Masters, configuration
 from curvine.client.files import ReadableFile
 from curvine.client.unified import UnifiedFileSystem
 from curvine.client.whole_files import read_whole
 from curvine.errors import Common, InvalidArgument, NotADirectory, NotFound
 from curvine.fsspec_client.file import CurvineFile, CurvineWriter
-from curvine.fsspec_client.source import Source
+from curvine.fsspec_client.sessions import Sessions
+from curvine.fsspec_client.source import Source, read_range
 from curvine.fsspec_client.transfer import Transfers
 from curvine.fsspec_client.urls import (
     PROTOCOLS,
@@ -78,8 +72,7 @@ class CurvineFileSystem(Transfers, AsyncFileSystem):
     ) -> None:
         own = {name: options.pop(name) for name in _FSSPEC_OPTIONS if name in options}
         self._conf = configuration(master_addrs, config_path, options)
-        self._sessions: dict[asyncio.AbstractEventLoop, asyncio.Task[UnifiedFileSystem]] = {}
-        self._owner = os.getpid()
+        self._sessions = Sessions(self._conf)
         self.auto_mkdir = auto_mkdir
         super().__init__(
             asynchronous=asynchronous,
@@ -97,24 +90,7 @@ class CurvineFileSystem(Transfers, AsyncFileSystem):
 
     async def unified(self) -> UnifiedFileSystem:
         """The client of the running loop, connected. NoMaster, ConfigError."""
-        if self._owner != os.getpid():
-            leave_to_parent(self._sessions)
-            self._sessions, self._owner = {}, os.getpid()
-        loop = asyncio.get_running_loop()
-        session = self._sessions.get(loop)
-        if session is None:
-            for other in [other for other in self._sessions if other.is_closed()]:
-                leave_to_parent(self._sessions.pop(other))
-            session = loop.create_task(open_file_system(self._conf, "python"))
-            self._sessions[loop] = session
-            session.add_done_callback(lambda done: self._connected(loop, done))
-        return await asyncio.shield(session)
-
-    def _connected(
-        self, loop: asyncio.AbstractEventLoop, done: asyncio.Task[UnifiedFileSystem]
-    ) -> None:
-        if done.cancelled() or done.exception() is not None:
-            self._sessions.pop(loop, None)  # the next call tries again
+        return await self._sessions.current()
 
     def close(self) -> None:
         """Close the connections of synchronous use; the next call opens them again."""
@@ -122,9 +98,7 @@ class CurvineFileSystem(Transfers, AsyncFileSystem):
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        session = self._sessions.pop(asyncio.get_running_loop(), None)
-        if session is not None and self._owner == os.getpid():
-            await close_file_system(await session)
+        await self._sessions.close()
 
     # --- names -----------------------------------------------------------------------------------
 
@@ -242,7 +216,7 @@ class CurvineFileSystem(Transfers, AsyncFileSystem):
         place = wire_path(self._strip_protocol(path))
         try:
             await fs.mkdir(place)
-        except NotFound:
+        except (NotFound, Common):  # the latter where somebody makes the parent just now
             if not create_parents:
                 raise
             await fs.mkdir(split(place)[0], create_parent=True)
@@ -350,14 +324,13 @@ class CurvineFileSystem(Transfers, AsyncFileSystem):
         self, path: str, start: int | None = None, end: int | None = None, **_: Any
     ) -> bytes:
         path = self._strip_protocol(path)
-        if start is None and end is None:
-            reader = await self.open_reader(path)
+        reader = await self.open_reader(path)
+        if start is None and end is None and reader.length <= GET_LIMIT:
             data = await read_whole(reader)
         else:
-            reader = await self.open_reader(path)
             try:
                 first, last, _step = slice(start, end).indices(reader.length)
-                data = await reader.read(first, last - first)
+                data = await read_range(reader, first, max(0, last - first))
             finally:
                 await reader.close()
         return data if isinstance(data, bytes) else bytes(data)

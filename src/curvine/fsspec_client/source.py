@@ -8,6 +8,7 @@ process keeps the descriptor and opens everything else anew. Offsets and lengths
 
 from __future__ import annotations
 
+import io
 import logging
 import mmap
 import os
@@ -22,6 +23,8 @@ from curvine.model.inode import FileStatus
 
 log = logging.getLogger(__name__)
 
+_PIECE = 1024 * 1024
+
 Opening = Callable[[], Coroutine[Any, Any, ReadableFile]]
 
 
@@ -34,6 +37,21 @@ async def open_near(opening: Coroutine[Any, Any, ReadableFile]) -> tuple[Readabl
     except BaseException:
         await reader.close()
         raise
+
+
+async def read_range(reader: ReadableFile, offset: int, length: int) -> Data:
+    """A range in pieces, so that the next ones are on their way while one is put in its place."""
+    if length <= 2 * _PIECE:
+        return await reader.read(offset, length)
+    whole = io.BytesIO()  # hands its bytes out without another copy
+    end = offset + length
+    while offset < end:
+        piece = await reader.read(offset, min(_PIECE, end - offset))
+        if not piece:
+            break
+        whole.write(piece)
+        offset += len(piece)
+    return whole.getvalue()
 
 
 class Source:
@@ -153,7 +171,7 @@ class Source:
             self._open(near=False)
         reader = self._reader
         assert reader is not None
-        return LoopThread.of_this_process().run(reader.read(offset, length))
+        return LoopThread.of_this_process().run(read_range(reader, offset, length))
 
 
 async def _close(reader: ReadableFile) -> None:
