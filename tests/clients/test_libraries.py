@@ -63,14 +63,11 @@ def frame() -> pd.DataFrame:
 
 
 def test_pandas(frame: pd.DataFrame, url: str, options: dict[str, Any]) -> None:
+    few = frame[:1000]
     for name, write, read in (
         ("f.parquet", frame.to_parquet, pd.read_parquet),
-        (
-            "f.csv.gz",
-            lambda target, **k: frame[:1000].to_csv(target, index=False, **k),
-            pd.read_csv,
-        ),
-        ("f.json", lambda target, **k: frame[:1000].to_json(target, **k), pd.read_json),
+        ("f.csv.gz", partial(few.to_csv, index=False), pd.read_csv),
+        ("f.json", few.to_json, pd.read_json),
     ):
         write(f"{url}/{name}", storage_options=options)
         found = read(f"{url}/{name}", storage_options=options)
@@ -165,3 +162,17 @@ def test_environment_names_the_cluster(
     pd.DataFrame({"a": [1, 2]}).to_parquet("cv:///env/f.parquet")
     assert list(pd.read_parquet("curvine:///env/f.parquet")["a"]) == [1, 2]
     assert os.path.isabs(str(cluster.conf_path))
+
+
+def test_data_loader(fs: curvine.CurvineFileSystem, url: str) -> None:
+    data = pytest.importorskip("torch.utils.data", reason="TORCH IS NOT INSTALLED, it is optional")
+    names = [f"{url}/{n}" for n in range(200)]
+    fs.pipe(dict.fromkeys(names, b"x" * 50))
+    files = curvine.FileDataset(fs=fs, paths=names, decode=_length)
+    for source in (files, curvine.StreamDataset(files).torch()):
+        batches = data.DataLoader(source, batch_size=16, num_workers=4)
+        assert sum(int(batch.sum()) for batch in batches) == 200 * 50
+
+
+def _length(_path: str, data: bytes) -> int:
+    return len(data)

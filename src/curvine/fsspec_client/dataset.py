@@ -30,7 +30,8 @@ class FileDataset(Generic[T]):
     """The files below ``url`` whose names match ``pattern``, in the order of their paths.
 
     ``decode(path, data)`` makes a sample; without it a sample is (path, bytes). ``paths`` names the
-    files instead of a listing. ``options`` are those of CurvineFileSystem.
+    files instead of a listing. ``fs`` serves them, or a file system of
+    ``options``, which are those of CurvineFileSystem.
     """
 
     def __init__(
@@ -40,14 +41,15 @@ class FileDataset(Generic[T]):
         pattern: str = "*",
         paths: Iterable[str] | None = None,
         decode: Decode[T] | None = None,
+        fs: CurvineFileSystem | None = None,
         **options: Any,
     ) -> None:
         if (url is None) == (paths is None):
             raise InvalidArgument("give either a URL to list or paths")
         masters = masters_of(url) if url else None
-        if masters:
+        if masters and fs is None:
             options["master_addrs"] = masters
-        self.fs = CurvineFileSystem(**options)
+        self.fs = fs if fs is not None else CurvineFileSystem(**options)
         self._decode = decode
         if paths is not None:
             self.paths: Sequence[str] = [path_of(path) for path in paths]
