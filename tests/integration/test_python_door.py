@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 import curvine
-from curvine.errors import AlreadyExists, DirectoryNotEmpty, InvalidArgument, NotFound
-from curvine.testing.cluster import MiniCluster
+from curvine.errors import AlreadyExists, DirectoryNotEmpty, InvalidArgument, NoMaster, NotFound
+from curvine.testing.cluster import MiniCluster, free_port
 from python_docs import run
 
 FILES = int(os.environ.get("CURVINE_DATASET_FILES", "400"))
@@ -73,6 +74,22 @@ def test_client(client: curvine.Client, cluster: MiniCluster) -> None:
     assert again.read(f"cv://{host}:{port}/d/g") == "äöü".encode()
     assert curvine.open(f"cv://{host}:{port}/d/g").read() == "äöü".encode()
     client.remove("/d", recursive=True)
+
+
+def test_the_environment_may_change(
+    cluster: MiniCluster, client: curvine.Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """fsspec keeps file systems by their arguments: a notebook may name another cluster later."""
+    client.write("/env", b"1")
+    other = tmp_path / "other.toml"
+    other.write_text(f'[client]\nmaster_addrs = "127.0.0.1:{free_port()}"\n')
+    monkeypatch.setattr("curvine.client.connect.PATIENCE", 0.2)  # s
+    monkeypatch.setenv("CURVINE_CONF_FILE", str(other))
+    with pytest.raises(NoMaster):
+        fsspec.filesystem("cv").cat_file("/env")
+    monkeypatch.setenv("CURVINE_CONF_FILE", str(cluster.conf_path))
+    assert fsspec.filesystem("cv").cat_file("/env") == b"1"
+    assert fsspec.filesystem("cv") is fsspec.filesystem("cv")
 
 
 def test_trees_come_and_go(client: curvine.Client, tmp_path: Path) -> None:

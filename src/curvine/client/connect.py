@@ -54,6 +54,21 @@ def configuration(
     return load(path, env=os.environ, overrides=overrides).conf
 
 
+class UsualPlace:
+    """A class attribute: which configuration file is found without being named, and its age.
+
+    fsspec gives out the same file system for the same arguments; this makes them others when the
+    environment names another cluster, or `cv up` has started one with other ports.
+    """
+
+    def __get__(self, instance: object, owner: type) -> tuple[str, int] | None:
+        try:
+            path = find_conf(None, os.environ)
+            return None if path is None else (path, os.stat(path).st_mtime_ns)
+        except (ConfigError, OSError):
+            return None
+
+
 async def open_file_system(conf: ClusterConf, component: str) -> UnifiedFileSystem:
     """A connected file system on the running loop. NoMaster after PATIENCE seconds."""
     cluster = ClusterClient(conf, component=component)

@@ -19,7 +19,7 @@ from fsspec.asyn import AsyncFileSystem, sync
 
 from curvine.client.block_put import GET_LIMIT
 from curvine.client.blocking import LoopThread
-from curvine.client.connect import Masters, configuration
+from curvine.client.connect import Masters, UsualPlace, configuration
 from curvine.client.files import ReadableFile
 from curvine.client.unified import UnifiedFileSystem
 from curvine.client.whole_files import read_whole
@@ -55,6 +55,8 @@ class CurvineFileSystem(Transfers, AsyncFileSystem):
     missing parent directories.
     """
 
+    _extra_tokenize_attributes = ("usual_place",)
+    usual_place = UsualPlace()
     protocol = PROTOCOLS
     root_marker = ROOT
     cachable = True
