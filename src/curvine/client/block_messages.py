@@ -63,6 +63,7 @@ def write_request(
     short_circuit: bool = False,
     sync: bool = False,
     resume: bool = False,
+    only_published: bool = False,
     identity: ComponentInfo | None = None,
 ) -> bytes:
     """Open, Complete or Cancel of a write. ``block.len`` is the length now (the final one at
@@ -79,6 +80,8 @@ def write_request(
         request.sync = True
     if resume:
         request.resume = True
+    if only_published:
+        request.only_published = True
     if identity is not None:
         fill_component(request.component_info, identity)
     return request.SerializeToString()

@@ -2,8 +2,8 @@
 """Published blocks brought to the medium of every worker that has them (decision 7).
 
 A Complete without a session that names the published length changes nothing (data-plane
-specification 2.3); with our ``sync`` the worker answers when the block is on the medium. A real
-Curvine worker never syncs, and answers at once.
+specification 2.3); with our ``only_published`` it never does, whatever the length, and is answered
+when the block is on the medium. A real Curvine cluster never syncs, so it is not asked.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ _AT_ONCE = 16  # blocks under way
 
 
 async def sync_blocks(streams: Streams, blocks: Iterable[LocatedBlock], capacity: int) -> None:
-    """Return when all of them are durable. A replica whose worker is away is done without as long
+    """Return when all of them are durable, as far as the cluster can. A replica whose worker is away is done without as long
     as another one is durable; any other error is raised."""
+    if not streams.forgets_stale:
+        return  # a real Curvine
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def one(block: ExtendedBlock, worker: WorkerAddress) -> None:
@@ -38,6 +40,7 @@ async def sync_blocks(streams: Streams, blocks: Iterable[LocatedBlock], capacity
             capacity=capacity,
             client_name=streams.client_name,
             sync=True,
+            only_published=True,
         )
         async with slots:
             await streams.complete_again(worker, WRITE, header)

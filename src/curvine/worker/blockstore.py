@@ -148,6 +148,14 @@ class BlockStore(OpenBlocks):
                 return
         await self._complete_again(block, length, sync=sync)
 
+    async def sync_published(self, block: int) -> None:
+        """What readers see of ``block`` is on the medium; who writes it is not disturbed."""
+        generation = self.index.published.get(block)
+        if generation is not None:
+            await self._generations.sync(block, generation)
+        elif block not in self.index.open:
+            raise BlockNotFound(f"block {block} is not on this worker")
+
     async def _complete_again(self, block: int, length: int, *, sync: bool) -> None:
         generation = self.index.published.get(block)
         if generation is None:

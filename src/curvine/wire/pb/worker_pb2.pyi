@@ -18,7 +18,7 @@ BLOCK_REPORT_STATUS_PROTO_WRITING: BlockReportStatusProto
 BLOCK_REPORT_STATUS_PROTO_DELETED: BlockReportStatusProto
 
 class BlockWriteRequest(_message.Message):
-    __slots__ = ("block", "off", "block_size", "short_circuit", "client_name", "chunk_size", "pipeline_stream", "component_info", "sync", "resume")
+    __slots__ = ("block", "off", "block_size", "short_circuit", "client_name", "chunk_size", "pipeline_stream", "component_info", "sync", "resume", "only_published")
     BLOCK_FIELD_NUMBER: _ClassVar[int]
     OFF_FIELD_NUMBER: _ClassVar[int]
     BLOCK_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class BlockWriteRequest(_message.Message):
     COMPONENT_INFO_FIELD_NUMBER: _ClassVar[int]
     SYNC_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
+    ONLY_PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     block: _common_pb2.ExtendedBlockProto
     off: int
     block_size: int
@@ -39,7 +40,8 @@ class BlockWriteRequest(_message.Message):
     component_info: _common_pb2.ComponentInfoProto
     sync: bool
     resume: bool
-    def __init__(self, block: _Optional[_Union[_common_pb2.ExtendedBlockProto, _Mapping]] = ..., off: _Optional[int] = ..., block_size: _Optional[int] = ..., short_circuit: _Optional[bool] = ..., client_name: _Optional[str] = ..., chunk_size: _Optional[int] = ..., pipeline_stream: _Optional[_Iterable[_Union[_common_pb2.WorkerAddressProto, _Mapping]]] = ..., component_info: _Optional[_Union[_common_pb2.ComponentInfoProto, _Mapping]] = ..., sync: _Optional[bool] = ..., resume: _Optional[bool] = ...) -> None: ...
+    only_published: bool
+    def __init__(self, block: _Optional[_Union[_common_pb2.ExtendedBlockProto, _Mapping]] = ..., off: _Optional[int] = ..., block_size: _Optional[int] = ..., short_circuit: _Optional[bool] = ..., client_name: _Optional[str] = ..., chunk_size: _Optional[int] = ..., pipeline_stream: _Optional[_Iterable[_Union[_common_pb2.WorkerAddressProto, _Mapping]]] = ..., component_info: _Optional[_Union[_common_pb2.ComponentInfoProto, _Mapping]] = ..., sync: _Optional[bool] = ..., resume: _Optional[bool] = ..., only_published: _Optional[bool] = ...) -> None: ...
 
 class PipelineStatus(_message.Message):
     __slots__ = ("success", "established_count", "failed_worker", "error_message")

@@ -164,12 +164,15 @@ class WriteHandler:
         return ReplyData(reply.SerializeToString(), b"", None if held is before else held.fd)
 
     async def _complete(self, slot: Slot, frame: Frame) -> Reply:
+        request = parse(worker_pb2.BlockWriteRequest, frame.header)
+        if request.only_published:  # about no session, not even one left on this connection
+            await self._store.sync_published(request.block.id)
+            return DONE
         session = slot.current
         if isinstance(session, WriteSession):
             check_req_id(session, frame.req_id)
         else:
             slot.drop()
-        request = parse(worker_pb2.BlockWriteRequest, frame.header)
         started = perf_counter()
         try:
             await self._store.complete(
