@@ -27,8 +27,10 @@ _AT_ONCE = 16  # blocks under way
 
 
 async def sync_blocks(streams: Streams, blocks: Iterable[LocatedBlock], capacity: int) -> None:
-    """Return when all of them are durable, as far as the cluster can. A replica whose worker is away is done without as long
-    as another one is durable; any other error is raised."""
+    """Return when all of them are durable, as far as the cluster can.
+
+    A replica whose worker is away is done without as long as another one is durable; any other
+    error is raised."""
     if not streams.forgets_stale:
         return  # a real Curvine
     slots = asyncio.Semaphore(_AT_ONCE)

@@ -93,7 +93,8 @@ class BlockWriter:
             try:
                 return await cls._open(streams, located, offset, capacity, resume)
             except (ConnectionLost, NoAvailableWorker) as error:
-                lost = isinstance(error.__cause__ or error, ConnectionLost)
+                cause = error.__cause__
+                lost = isinstance(error, ConnectionLost) or isinstance(cause, ConnectionLost)
                 if not lost or streams.now() > deadline:
                     raise
             await asyncio.sleep(_RETRY_PAUSE)
