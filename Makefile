@@ -52,7 +52,7 @@ proto-check: $(VENV)/.dev
 	$(BIN)/python -m curvine.wire.generate --check
 
 unit: $(VENV)/.dev ## Unit, contract and architecture tests
-	$(BIN)/python -m pytest -q tests/unit tests/architecture tests/contract
+	$(BIN)/python -m pytest -q -n 2 tests/unit tests/architecture tests/contract
 
 .PHONY: test-packages conformance-s3
 test-packages: tests/debian-packages.txt
