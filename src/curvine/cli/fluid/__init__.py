@@ -12,6 +12,7 @@ _COMMANDS = {
     "render": ("manifests", "render", "Print what Fluid makes of manifests"),
     "lint": ("manifests", "lint", "Find mistakes in manifests before they are applied"),
     "run": ("manifests", "run", "Mount a Dataset on this machine from its manifests"),
+    "doctor": ("doctor", "doctor", "Find out why a Dataset does not mount"),
     "mount-ufs": ("cacheruntime", "mount_ufs", "CacheRuntime: mount what runtime.json lists"),
     "load": ("cacheruntime", "load", "DataLoad, DataProcess: load paths and wait"),
 }
