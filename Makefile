@@ -86,6 +86,7 @@ conformance: $(VENV)/.dev ## Public POSIX suites, installed elsewhere: PJDFSTEST
 proto: $(VENV)/.dev ## Regenerate src/curvine/wire/pb from src/curvine/wire/proto
 	$(BIN)/python -m curvine.wire.generate
 
+.PHONY: docs
 docs: $(VENV)/.dev ## Rewrite the pages in docs/ that are generated from the code
 	$(BIN)/cv config docs --write docs/configuration.md
 	$(BIN)/cv manual --write docs/cv.md

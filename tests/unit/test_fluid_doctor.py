@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cv fluid doctor` with kubectl: what it asks, what it finds, the fix.
 
-There is no API server here: a program in kubectl's place answers with objects as Fluid 1.0 has them.
+There is no API server here: a program in kubectl's place answers with objects as Fluid has them.
 """
 
 from __future__ import annotations
@@ -155,7 +155,8 @@ def two_mounts_of_one_name(objects: Objects) -> None:
          "reads a profile only once"),
         (event("FailedMount", "Transport endpoint is not connected"), "warning",
          "Transport endpoint is not connected", "delete the fuse pod"),
-        (event("FailedMount", 'secret "x" not found'), "warning", "FailedMount", "create the Secret"),
+        (event("FailedMount", 'secret "x" not found'), "warning", "FailedMount",
+         "create the Secret"),
         (lambda o: o.update({"ml/pods": []}), "note", "there is none", "when a pod"),
         (lambda o: o.update({"fluid-system/deployments": []}), "error", "nothing is deployed",
          "helm install fluid"),

@@ -34,6 +34,13 @@ class Settings:
         self.cache_only = False  # `cv fs --cache-only`: under storages are not looked at
         self._cluster: ClusterConf | None = None
 
+    @classmethod
+    def of(cls, conf: ClusterConf) -> Settings:
+        """Settings whose effective configuration is ``conf``."""
+        settings = cls()
+        settings._cluster = conf
+        return settings
+
     def loaded(self) -> LoadedConf:
         """The effective configuration with its origins; ConfigError when there is none."""
         from curvine.config.load import find_conf, load

@@ -75,8 +75,12 @@ def cluster_checks(kubectl: Kubectl, name: str) -> Iterator[Result]:
         profile_name = str(mapping(runtime.get("spec")).get("profileName") or "")
         profile = kubectl.get("thinruntimeprofile", profile_name) if profile_name else None
         if profile is None:
-            yield Result("ThinRuntimeProfile", "error", f"there is no {profile_name or 'name'}",
-                         "kubectl apply -f curvine-profile.yaml, then look at profileName")  # fmt: skip
+            yield Result(
+                "ThinRuntimeProfile",
+                "error",
+                f"there is no {profile_name or 'name'}",
+                "kubectl apply -f curvine-profile.yaml, then look at profileName",
+            )
         else:
             yield Result("ThinRuntimeProfile", "ok", profile_name)
     yield from _written(dataset, runtime, profile)
@@ -168,13 +172,21 @@ def _pod(kubectl: Kubectl, pod: Body) -> Iterator[Result]:
         last = mapping(mapping(status.get("lastState")).get("terminated"))
         reason = str(waiting.get("reason") or "")
         if last.get("reason") == "OOMKilled":
-            yield Result("fuse pods", "error", f"{name} on {node} was ended: out of memory",
-                         "raise fuse.resources.limits.memory and recreate the ThinRuntime")  # fmt: skip
+            yield Result(
+                "fuse pods",
+                "error",
+                f"{name} on {node} was ended: out of memory",
+                "raise fuse.resources.limits.memory and recreate the ThinRuntime",
+            )
         elif reason in _IMAGE:
-            yield Result("fuse pods", "error", f"{name} on {node}: {reason}: "
-                         f"{' '.join(str(waiting.get('message') or '').split())}",
-                         "minikube image load IMAGE, or push it to a registry that nodes reach; "
-                         "imagePullSecrets for a private one; imagePullPolicy IfNotPresent")  # fmt: skip
+            yield Result(
+                "fuse pods",
+                "error",
+                f"{name} on {node}: {reason}: "
+                f"{' '.join(str(waiting.get('message') or '').split())}",
+                "minikube image load IMAGE, or push it to a registry that nodes reach; "
+                "imagePullSecrets for a private one; imagePullPolicy IfNotPresent",
+            )
         elif reason == "CrashLoopBackOff":
             yield _crash(kubectl, name, str(node))
         elif reason:
@@ -199,8 +211,10 @@ def _crash(kubectl: Kubectl, name: str, node: str) -> Result:
     if "GLIBC" in text:
         fix = "the image's base is older than what was built for it: Ubuntu 24.04 or Debian 12"
     elif "master" in text.lower():
-        fix = "master-endpoints, the master itself, a NetworkPolicy: kubectl exec into another fuse " \
-              "pod and run cv fluid doctor"  # fmt: skip
+        fix = (
+            "master-endpoints, the master itself, a NetworkPolicy: `cv fluid doctor` in a fuse pod "
+            "tells which"
+        )
     return Result("fuse pods", "error", f"{name} on {node} crashes: {text}", fix)
 
 

@@ -16,6 +16,7 @@ from curvine.errors import ConfigError, CurvineError, NotFound
 from curvine.fluid.doctor import Result
 from curvine.fluid.mount_plan import MountPlan, Place, make_plan
 from curvine.fluid.parse_main import CONF_NAME, DEFAULT_HOME
+from curvine.fluid.place_conf import place_conf
 from curvine.fluid.runtime_config import RuntimeConfig, find_config, read_config, searched_paths
 from curvine.fuse import mount
 
@@ -91,8 +92,12 @@ def _privileges() -> Result:
     capable = bool(int(rows["CapEff"].strip(), 16) & _SYS_ADMIN)
     if os.geteuid() == 0 and capable:
         return Result("privileges", "ok", "root with CAP_SYS_ADMIN")
-    return Result("privileges", "error", f"uid {os.geteuid()}, CAP_SYS_ADMIN: {capable}",
-                  "Fluid's mount pods run as root and privileged; is a policy in the way?")  # fmt: skip
+    return Result(
+        "privileges",
+        "error",
+        f"uid {os.geteuid()}, CAP_SYS_ADMIN: {capable}",
+        "Fluid's mount pods run as root and privileged; is a policy in the way?",
+    )
 
 
 def _target(target: str) -> Iterator[Result]:
@@ -119,10 +124,14 @@ def _target(target: str) -> Iterator[Result]:
             yield Result("mount type", "warning", f"{kind} does not name thin, so Fluid's check in "
                          "application pods fails", "use the image's entry point")  # fmt: skip
     if len(fuses) > 1 or below:
-        yield Result("mounts", "warning", f"{len(fuses)} mounts at the target, others below: "
-                     f"{', '.join(below) or 'none'}; Fluid's recovery takes any of them",
-                     "sidecars of one node: annotation "
-                     "default.fuse-sidecar.fluid.io/host-mount-path-mode: random-suffix")  # fmt: skip
+        yield Result(
+            "mounts",
+            "warning",
+            f"{len(fuses)} mounts at the target, others below: "
+            f"{', '.join(below) or 'none'}; Fluid's recovery takes any of them",
+            "sidecars of one node: annotation "
+            "default.fuse-sidecar.fluid.io/host-mount-path-mode: random-suffix",
+        )
 
 
 def _generated(plan: MountPlan, env: Mapping[str, str]) -> Iterator[Result]:
@@ -158,13 +167,18 @@ def _masters(place: Place) -> Iterator[Result]:
                          "network only full names resolve: master.namespace.svc")  # fmt: skip
         except OSError as error:
             why = error.strerror or str(error)
-            yield Result(name, "error", f"{where}: {why}", "is the master running, is the port its "
-                         "RPC port (8995), does a NetworkPolicy or firewall forbid it?")  # fmt: skip
+            yield Result(
+                name,
+                "error",
+                f"{where}: {why}",
+                "is the master running, is the port its "
+                "RPC port (8995), does a NetworkPolicy or firewall forbid it?",
+            )
         else:
-            reached.append(f"{host}:{port}")
+            reached.append((host, port))
     if not reached:
         return
-    shown = "(from a secret)" if place.masters_secret else ", ".join(reached)
+    shown = "(from a secret)" if place.masters_secret else ", ".join(f"{h}:{p}" for h, p in reached)
     try:
         asyncio.run(_ask(place, reached))
     except NotFound:
@@ -172,20 +186,13 @@ def _masters(place: Place) -> Iterator[Result]:
                      f"cv fs mkdir {place.fs_path}, or correct mountPoint")  # fmt: skip
     except (CurvineError, OSError) as error:
         yield Result(name, "error", f"{shown}: accepts connections, but: {error}",
-                     "is it the RPC port (not a web page's), and the right access-token?")  # fmt: skip
+                     "is it the RPC port (not a web page's), the right access-token?")  # fmt: skip
     else:
         yield Result(name, "ok", f"{shown} answers and has {place.fs_path}")
 
 
-async def _ask(place: Place, reached: list[str]) -> None:
-    overrides: dict[str, object] = {
-        "client.master_addrs": ",".join(reached),
-        "client.rpc_retry_max_duration_ms": int(_PATIENCE * 1000),
-        "client.conn_timeout_ms": int(_PATIENCE * 1000),
-    }
-    if place.token_file:
-        overrides["auth.token_file"] = place.token_file
-    conf = load(None, env={}, overrides=overrides).conf
+async def _ask(place: Place, reached: list[tuple[str, int]]) -> None:
+    conf = place_conf(place, int(_PATIENCE * 1000), reached)
     async with asyncio.timeout(3 * _PATIENCE), ClusterClient(conf, component="doctor") as cluster:
         fs = UnifiedFileSystem(cluster)
         try:

@@ -13,6 +13,8 @@ _COMMANDS = {
     "lint": ("manifests", "lint", "Find mistakes in manifests before they are applied"),
     "run": ("manifests", "run", "Mount a Dataset on this machine from its manifests"),
     "doctor": ("doctor", "doctor", "Find out why a Dataset does not mount"),
+    "wait": ("cached", "wait", "Wait until a share of a Dataset is cached"),
+    "report-status": ("cached", "report_status", "Write the cache's state into Kubernetes"),
     "mount-ufs": ("cacheruntime", "mount_ufs", "CacheRuntime: mount what runtime.json lists"),
     "load": ("cacheruntime", "load", "DataLoad, DataProcess: load paths and wait"),
 }

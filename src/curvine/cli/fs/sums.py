@@ -88,7 +88,7 @@ def count(settings: Settings, path: str, output: str) -> None:
     async def use(fs: UnifiedFileSystem) -> None:
         with Meter("entries") as meter:
             meter.begin(path, None)
-            total = await _usage(fs, path, meter)
+            total = await usage(fs, path, meter)
         if output == "json":
             print_json(
                 {"directories": total.directories, "files": total.files, "bytes": total.size,
@@ -122,7 +122,7 @@ def du(settings: Settings, path: str, human: bool, verbose: bool, output: str) -
             names = [row.path for row in await fs.list(path)] + names
         with Meter("entries") as meter:
             meter.begin(path, None)
-            rows = [await _with_stored(fs, await _usage(fs, name, meter)) for name in names]
+            rows = [await with_stored(fs, await usage(fs, name, meter)) for name in names]
         if output == "json":
             keys = ("path", "directories", "files", "size", "cached", "space")
             print_json([{key: getattr(row, key) for key in keys} for row in rows])
@@ -138,7 +138,7 @@ def du(settings: Settings, path: str, human: bool, verbose: bool, output: str) -
     run_with_fs(settings, use)
 
 
-async def _usage(fs: UnifiedFileSystem, path: str, meter: Meter) -> Usage:
+async def usage(fs: UnifiedFileSystem, path: str, meter: Meter) -> Usage:
     """``path`` with all below, as the name space shows it."""
     total = await _counted_by_the_master(fs, path, meter)
     if total is not None:
@@ -183,7 +183,7 @@ async def _shows_under_storage(fs: UnifiedFileSystem, path: str) -> bool:
     return any(is_under(path, place) or is_under(place, path) for place in cached)
 
 
-async def _with_stored(fs: UnifiedFileSystem, total: Usage) -> Usage:
+async def with_stored(fs: UnifiedFileSystem, total: Usage) -> Usage:
     """``total`` with what the cluster holds: under a cache_mode mount that is another tree."""
     if total.is_whole:
         return total
