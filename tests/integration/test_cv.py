@@ -66,6 +66,7 @@ def test_names_move_and_go(home: Path, tmp_path: Path) -> None:
     cv("fs", "mkdir", "/n", home=home)
     cv("fs", "mv", "/m/f", "/n", home=home)
     assert cv("fs", "ls", "-C", "/n", home=home) == "/n/f\n"
+    assert cv("fs", "ls", "-C", "/[mn]/*", home=home).splitlines()[-1] == "/n/f"
     assert "not empty" in cv("fs", "rm", "/n", home=home, code=1)
     cv("fs", "rm", "-r", "/n", home=home)
     text = cv("fs", "stat", "/n", home=home, code=1)

@@ -322,6 +322,14 @@ def test_ttl_of_a_directory_that_is_freed(ns: Namespace, clock: ManualClock) -> 
     assert ns.expired() == []
 
 
+def test_a_tree_names_everything_once(ns: Namespace) -> None:
+    write_file(ns, "/f", [5])
+    ns.mkdir("/d/e", MkdirOpts(create_parent=True))
+    ns.rename("/f", "/d/e/f")
+    assert [status.path for status in ns.tree("/d")] == ["/d", "/d/e", "/d/e/f"]
+    assert [status.path for status in ns.tree("/d/e/f")] == ["/d/e/f"]
+
+
 def test_large_subtrees_go_at_once_and_are_reclaimed_after_a_restart(
     tmp_path: Path, clock: ManualClock
 ) -> None:

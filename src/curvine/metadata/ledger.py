@@ -88,8 +88,9 @@ class Ledger(Summaries):
 
     def tree(self, path: str) -> Iterator[FileStatus]:
         """``path`` and everything below it, parents first. Names are read as it goes on."""
-        yield self.status(path)
-        pending = [path]
+        top = self.status(path)
+        yield top
+        pending = [path] if top.is_dir else []
         while pending:
             directory = pending.pop()
             try:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -12,12 +13,15 @@ import click
 from curvine.cli.context import Settings, pass_settings, run_with_fs
 from curvine.cli.output import output_option, print_json, print_pairs
 from curvine.cli.paths import CLUSTER_PATH
+from curvine.errors import NotFound
 from curvine.model.inode import FileStatus, FileType, StoragePolicy
 from curvine.model.path import join
 from curvine.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from curvine.client.unified import UnifiedFileSystem
+
+PATTERN = re.compile(r"[*?\[{\\]")  # what makes a path a pattern (control-plane 5.2)
 
 _TYPE_LETTERS = {
     FileType.DIR: "d",
@@ -99,7 +103,7 @@ def ls(
     long: bool,
     output: str,
 ) -> None:
-    """List PATH."""
+    """List PATH, or what a pattern such as '/data/*.parquet' matches."""
 
     def ordered(rows: list[FileStatus]) -> list[FileStatus]:
         if by_size:
@@ -115,14 +119,21 @@ def ls(
             else:
                 click.echo(long_line(row, human, access_time, quote))
 
-    async def use(fs: UnifiedFileSystem) -> None:
-        top = await fs.status(path)
+    async def found(fs: UnifiedFileSystem) -> list[list[FileStatus]]:
+        try:
+            top = await fs.status(path)
+        except NotFound:
+            if PATTERN.search(path):
+                return [list(await fs.cluster.ns.list_status(path))]
+            raise
         if itself or not top.is_dir:
-            groups = [[top]]
-        elif recursive:
-            groups = [rows async for _, rows in walk(fs.list, top.path)]
-        else:
-            groups = [await fs.list(top.path)]
+            return [[top]]
+        if recursive:
+            return [list(rows) async for _, rows in walk(fs.list, top.path)]
+        return [list(await fs.list(top.path))]
+
+    async def use(fs: UnifiedFileSystem) -> None:
+        groups = await found(fs)
         if output == "json":
             print_json([row for rows in groups for row in ordered(rows)])
             return
