@@ -184,7 +184,8 @@ def test_no_configuration_file(pod: Pod) -> None:
     ("text", "part"),
     [
         ('{"mounts": [}', "line 1 column 13"),
-        ('{"mounts": [], "targetPath": "/t"}', "has no mounts"),
+        ('{"mounts": null, "targetPath": "/t"}', "has no mounts"),
+        ('{"mounts": {}, "targetPath": "/t"}', "mounts must be a JSON array"),
         ('{"targetPath": "/t"}', "has no mounts"),
         ("", "line 1 column 1"),
     ],
@@ -299,8 +300,7 @@ def test_fixtures(pod: Pod, tmp_path: Path, fixture: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_text("s\n")
     result = pod.parse(
-        "--config", str(fixture), CURVINE_FLUID_SECRETS_DIR=str(tmp_path / "secrets"),
-        CURVINE_ALLOW_EMPTY_MOUNTS="true",
+        "--config", str(fixture), CURVINE_FLUID_SECRETS_DIR=str(tmp_path / "secrets")
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     tomllib.loads((pod.home / "conf" / "curvine-cluster.toml").read_text())

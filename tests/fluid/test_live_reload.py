@@ -41,7 +41,6 @@ class Pod:
             "FLUID_RUNTIME_TYPE": "thin",
             "FLUID_RUNTIME_CONFIG_PATH": str(self.volume / "config.json"),
             "CURVINE_FLUID_SECRETS_DIR": str(root / "secrets"),
-            "CURVINE_ALLOW_EMPTY_MOUNTS": "true",
         }
 
     def swap(self, text: str) -> None:

@@ -123,8 +123,13 @@ def test_bad_numbers(name: str, value: str) -> None:
 
 
 def test_no_mounts() -> None:
-    with pytest.raises(ConfigError, match="the Dataset has no mounts"):
-        plan(mounts=())
+    assert plan(mounts=()).places == (), "mounts come later"
+    for wrong in (
+        lambda: plan(mounts=(), lists_mounts=False),
+        lambda: plan(mounts=(), env={"CURVINE_ALLOW_EMPTY_MOUNTS": "no"}),
+    ):
+        with pytest.raises(ConfigError, match="the Dataset has no mounts"):
+            wrong()
     env = {"CURVINE_MASTER_ENDPOINTS": "m:1"}
     by_env = plan(mounts=(), env=env | {"CURVINE_MOUNT_POINT": "curvine:///x"})
     assert by_env.places[0].fs_path == "/x"

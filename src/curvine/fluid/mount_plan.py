@@ -13,6 +13,7 @@ import msgspec
 
 from curvine.config.schema_shared import split_endpoint
 from curvine.errors import ConfigError
+from curvine.fluid.claims import resolved
 from curvine.fluid.options import (
     ALLOW_EMPTY,
     CLUSTER,
@@ -109,7 +110,8 @@ def make_plan(config: RuntimeConfig | None, env: Mapping[str, str]) -> MountPlan
         sort_options(mount_options(env.get("MOUNT_OPTIONS", "")), "MOUNT_OPTIONS", env, warn),
         environment_layer(env),
     )
-    mounts = given.mounts or _mount_from_environment(config, shared, env)
+    mounts = tuple(resolved(mount, given) for mount in given.mounts)
+    mounts = mounts or _mount_from_environment(config, shared, env)
     own = tuple(sort_options(mount.options, mount.label, env, warn) for mount in mounts)
     layers = (*own, *shared)
     _check_single(mounts, lookup(layers, SINGLE_MOUNT))
@@ -145,11 +147,20 @@ def make_plan(config: RuntimeConfig | None, env: Mapping[str, str]) -> MountPlan
 def _mount_from_environment(
     config: RuntimeConfig | None, shared: Sequence[Layer], env: Mapping[str, str]
 ) -> tuple[DatasetMount, ...]:
-    """The mount that the environment describes when the Dataset lists none."""
-    allow = Setting(ALLOW_EMPTY_VARIABLE, env.get(ALLOW_EMPTY_VARIABLE, "no"), "environment")
-    if config is not None and (is_true(allow) or is_true(lookup(shared, ALLOW_EMPTY))):
+    """The mount that the environment describes when the Dataset lists none.
+
+    An empty list that Fluid wrote is a Dataset whose mounts come later; a document without the key
+    is none of Fluid's since 1.0.2. ALLOW_EMPTY says otherwise for both.
+    """
+    variable = env.get(ALLOW_EMPTY_VARIABLE, "").strip()
+    allow = lookup(shared, ALLOW_EMPTY)
+    if allow is None and variable:
+        allow = Setting(ALLOW_EMPTY_VARIABLE, variable, "environment")
+    if config is not None and is_true(allow):
         return ()
     if lookup(shared, "master-endpoints") is None:
+        if config is not None and config.lists_mounts and allow is None:
+            return ()
         raise ConfigError(
             "the Dataset has no mounts; add one with mountPoint curvine:///path and the option "
             "master-endpoints, or set CURVINE_MASTER_ENDPOINTS, or, for mounts that come later, "

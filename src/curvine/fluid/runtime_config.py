@@ -75,6 +75,8 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     access_modes: tuple[str, ...] = ()
     runtime_options: dict[str, str] = {}
     volume_attributes: dict[str, Any] = {}  # claim name -> CSI source, for pvc:// mounts
+    volume_options: dict[str, Any] = {}  # claim name -> mount options, likewise
+    lists_mounts: bool = True  # False: the document does not have the key, or it is null
 
     @property
     def read_only(self) -> bool:
@@ -122,17 +124,22 @@ def parse_config(data: bytes, source: str) -> RuntimeConfig:
 
 
 def _document(document: dict[str, Any]) -> RuntimeConfig:
+    mounts = (
+        _mount(item, f"mounts[{number}]")
+        for number, item in enumerate(_list(document.get("mounts"), "mounts"))
+    )
     return RuntimeConfig(
-        mounts=tuple(
-            _mount(item, f"mounts[{number}]")
-            for number, item in enumerate(_list(document.get("mounts"), "mounts"))
+        mounts=tuple(mounts),
+        volume_attributes=_object(document.get("persistentVolumeAttrs"), "persistentVolumeAttrs"),
+        volume_options=_object(
+            document.get("persistentVolumeMountOptions"), "persistentVolumeMountOptions"
         ),
+        lists_mounts=document.get("mounts") is not None,
         target_path=_text(document.get("targetPath"), "targetPath"),
         access_modes=tuple(
             _text(item, "accessModes") for item in _list(document.get("accessModes"), "accessModes")
         ),
         runtime_options=_options(document.get("runtimeOptions"), "runtimeOptions"),
-        volume_attributes=_object(document.get("persistentVolumeAttrs"), "persistentVolumeAttrs"),
     )
 
 
