@@ -33,7 +33,9 @@ from curvine.model.path import join, split
 if TYPE_CHECKING:
     from curvine.fsspec_client.filesystem import CurvineFileSystem
 
-BUFFER = 4 * 1024 * 1024  # bytes of a write, or of a read ahead, unless told otherwise
+BUFFER = 4 * 1024 * 1024  # bytes that a writer collects, unless told otherwise
+_AHEAD = 1024 * 1024  # bytes that a reader of small pieces asks for at once, likewise
+_LARGE = 256 * 1024  # reads of this many go to the client, which reads ahead by itself
 _LINE_PIECE = 64 * 1024
 
 
@@ -54,14 +56,15 @@ class CurvineFile(AbstractBufferedFile):
         self.path = path
         self.fs = fs
         self.mode = "rb"
-        self.blocksize = block_size or BUFFER
+        self.blocksize = block_size or _AHEAD
         self.loc = 0
         self.autocommit = True
         self.start = self.end = None
         self.kwargs: dict[str, Any] = {}
         self._details = info_of(self._source.status, path)
         self.size = self._source.length
-        self._direct = cache_type is None and self._source.local
+        self._own = cache_type is None
+        self._direct = self._own and self._source.local
         kind = cache_type or ("none" if self._direct else "readahead")
         self.cache = caches[kind](
             self.blocksize, self._fetch_range, self.size, **(cache_options or {})
@@ -75,18 +78,19 @@ class CurvineFile(AbstractBufferedFile):
 
     def read(self, length: int | None = -1) -> bytes:
         """Up to ``length`` bytes, all that is left by default."""
-        if not self._direct or self._closed:
-            return bytes(super().read(-1 if length is None else length))
         wanted = self.size - self.loc if length is None or length < 0 else length
+        if self._closed or not (self._direct or (self._own and wanted >= _LARGE)):
+            return bytes(super().read(-1 if length is None else length))
         data = self._source.read(self.loc, wanted)
         self.loc += len(data)
         return data
 
     def readinto(self, b: Any) -> int:
         """Fill the buffer ``b``; how many bytes, 0 at the end."""
-        if not self._direct or self._closed:
+        target = memoryview(b).cast("B")
+        if self._closed or not (self._direct or (self._own and len(target) >= _LARGE)):
             return int(super().readinto(b))
-        done = self._source.readinto(self.loc, memoryview(b).cast("B"))
+        done = self._source.readinto(self.loc, target)
         self.loc += done
         return done
 
@@ -129,7 +133,7 @@ class CurvineFile(AbstractBufferedFile):
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        kind = None if self._direct or self.cache is None else self.cache.name
+        kind = None if self._own or self.cache is None else self.cache.name
         return _reopen, (self.fs, self.path, self.blocksize, kind, self.loc)
 
 

@@ -2,7 +2,8 @@
 """``cv fs cat|put|get``: bytes between the cluster and this machine.
 
 ``get`` writes beside the target and renames, so that an interrupted copy never looks whole. ``put``
-knows the size and asks for one block (decision 25).
+knows the size and asks for one block (decision 25). The small files of a tree are copied side by
+side, large ones one after the other.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import stat as stat_module
 import sys
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import msgspec
@@ -18,6 +19,7 @@ import msgspec
 from curvine.cli.context import Settings, pass_settings, run_with_fs
 from curvine.cli.fs.listing import walk
 from curvine.cli.fs.namespace import user_name
+from curvine.cli.fs.together import SMALL, Together
 from curvine.cli.output import output_option, print_json
 from curvine.cli.paths import CLUSTER_PATH
 from curvine.cli.progress import Meter
@@ -26,6 +28,7 @@ from curvine.model.inode import FileStatus, FileType
 from curvine.model.path import join, name_from_wire, name_to_wire, relative
 
 if TYPE_CHECKING:
+    from curvine.client.files import WritableFile
     from curvine.client.unified import UnifiedFileSystem
 
 PIECE = 4 * 1024 * 1024
@@ -63,6 +66,7 @@ def get(settings: Settings, remote: str, local: str, output: str) -> None:
             if top.is_dir:
                 await _get_tree(fs, top, target, done, meter)
             else:
+                meter.begin(top.name, top.len)
                 await _get_file(fs, top, target, done, meter)
         return done
 
@@ -91,6 +95,8 @@ def put(settings: Settings, local: str, remote: str, force: bool, output: str) -
             if os.path.isdir(source):
                 await _put_tree(fs, source, target, force, done, meter)
             else:
+                size = os.stat(source).st_size
+                meter.begin(os.fsdecode(os.path.basename(source)), size)
                 await _put_file(fs, source, target, force, done, meter)
         return done
 
@@ -118,43 +124,56 @@ async def _get_tree(
     fs: UnifiedFileSystem, top: FileStatus, target: bytes, done: Copied, meter: Meter
 ) -> None:
     os.makedirs(target, exist_ok=True)
-    async for directory, rows in walk(fs.list, top.path):
-        for row in rows:
-            below = relative(join(directory, row.name), top.path)
-            place = os.path.join(target, *(name_from_wire(part) for part in below.split("/")))
-            if row.is_dir:
-                os.makedirs(place, exist_ok=True)
-            elif row.target is not None:
-                os.symlink(name_from_wire(row.target), place)
-                done.files += 1
-            elif row.file_type in _SPECIAL:
-                done.skipped += 1
-            else:
-                await _get_file(fs, row, place, done, meter)
+    async with Together() as small:
+        meter.begin(top.name, None)
+        async for directory, rows in walk(fs.list, top.path):
+            for row in rows:
+                below = relative(join(directory, row.name), top.path)
+                place = os.path.join(target, *(name_from_wire(part) for part in below.split("/")))
+                if row.is_dir:
+                    os.makedirs(place, exist_ok=True)
+                elif row.target is not None:
+                    os.symlink(name_from_wire(row.target), place)
+                    done.files += 1
+                elif row.file_type in _SPECIAL:
+                    done.skipped += 1
+                elif row.len <= SMALL:
+                    await small.add(_get_file(fs, row, place, done, meter))
+                else:
+                    meter.begin(row.name, row.len)
+                    await _get_file(fs, row, place, done, meter)
+                    meter.begin(top.name, None)
 
 
 async def _put_tree(
     fs: UnifiedFileSystem, source: bytes, target: str, force: bool, done: Copied, meter: Meter
 ) -> None:
     await fs.mkdir(target, mode=0o755, owner=user_name(), group="", create_parent=True)
+    tree = os.fsdecode(os.path.basename(source))
     pending = [(source, target)]
-    while pending:
-        directory, base = pending.pop()
-        with os.scandir(directory) as entries:
-            rows = sorted(entries, key=lambda entry: entry.name)
-        for row in rows:
-            place = join(base, name_to_wire(row.name))
-            if row.is_symlink():
-                link = name_to_wire(os.readlink(row.path))
-                await fs.symlink(link, place, owner=user_name())
-                done.files += 1
-            elif row.is_dir():
-                await fs.mkdir(place, mode=0o755, owner=user_name(), create_parent=True)
-                pending.append((row.path, place))
-            elif row.is_file():
-                await _put_file(fs, row.path, place, force, done, meter)
-            else:
-                done.skipped += 1
+    async with Together() as small:
+        meter.begin(tree, None)
+        while pending:
+            directory, base = pending.pop()
+            with os.scandir(directory) as entries:
+                rows = sorted(entries, key=lambda entry: entry.name)
+            for row in rows:
+                place = join(base, name_to_wire(row.name))
+                if row.is_symlink():
+                    link = name_to_wire(os.readlink(row.path))
+                    await fs.symlink(link, place, owner=user_name())
+                    done.files += 1
+                elif row.is_dir():
+                    await fs.mkdir(place, mode=0o755, owner=user_name(), create_parent=True)
+                    pending.append((row.path, place))
+                elif not row.is_file():
+                    done.skipped += 1
+                elif (size := row.stat().st_size) <= SMALL:
+                    await small.add(_put_file(fs, row.path, place, force, done, meter))
+                else:
+                    meter.begin(os.fsdecode(row.name), size)
+                    await _put_file(fs, row.path, place, force, done, meter)
+                    meter.begin(tree, None)
 
 
 async def _is_dir(fs: UnifiedFileSystem, path: str) -> bool:
@@ -186,14 +205,18 @@ async def _copy_out(fs: UnifiedFileSystem, path: str, out: BinaryIO, meter: Mete
 async def _get_file(
     fs: UnifiedFileSystem, status: FileStatus, target: bytes, done: Copied, meter: Meter
 ) -> None:
-    meter.begin(status.name, status.len)
     partial = target + b".curvine-partial"
     try:
         with open(partial, "wb") as out:
-            done.bytes += await _copy_out(fs, status.path, out, meter)
+            if status.len <= SMALL:
+                size = out.write(await fs.read_file(status.path))
+                meter.advance(size)
+            else:
+                size = await _copy_out(fs, status.path, out, meter)
         os.chmod(partial, stat_module.S_IMODE(status.mode) or 0o644)
         os.utime(partial, ns=(status.atime * 1_000_000, status.mtime * 1_000_000))
         os.replace(partial, target)
+        done.bytes += size
         done.files += 1
     except BaseException:
         if os.path.exists(partial):
@@ -206,25 +229,32 @@ async def _put_file(
 ) -> None:
     with open(source, "rb") as src:
         info = os.fstat(src.fileno())
-        meter.begin(os.fsdecode(os.path.basename(source)), info.st_size)
-        writer = await fs.create(
-            target,
-            mode=stat_module.S_IMODE(info.st_mode),
-            owner=user_name(),
-            group="",
-            exclusive=not force,
-            truncate=force,
-            size_hint=info.st_size if stat_module.S_ISREG(info.st_mode) else None,
-        )
-        try:
-            offset = 0
-            while piece := src.read(PIECE):
-                await writer.write(offset, piece)
-                offset += len(piece)
-                meter.advance(len(piece))
-            await writer.close()
-        except BaseException:
-            await writer.abort()
-            raise
-        done.files += 1
-        done.bytes += offset
+        known = info.st_size if stat_module.S_ISREG(info.st_mode) else None
+        options: dict[str, Any] = {
+            "mode": stat_module.S_IMODE(info.st_mode), "owner": user_name(), "group": "",
+            "exclusive": not force, "truncate": force,
+        }  # fmt: skip
+        if known is not None and known <= SMALL:
+            data = src.read()
+            await fs.write_file(target, data, **options)
+            meter.advance(len(data))
+            copied = len(data)
+        else:
+            copied = await _send(await fs.create(target, size_hint=known, **options), src, meter)
+    done.files += 1
+    done.bytes += copied
+
+
+async def _send(writer: WritableFile, src: BinaryIO, meter: Meter) -> int:
+    """All of ``src`` into a new file; how many bytes."""
+    try:
+        offset = 0
+        while piece := src.read(PIECE):
+            await writer.write(offset, piece)
+            offset += len(piece)
+            meter.advance(len(piece))
+        await writer.close()
+        return offset
+    except BaseException:
+        await writer.abort()
+        raise
