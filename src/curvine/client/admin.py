@@ -22,10 +22,10 @@ from curvine.model.job import (
     TaskProgress,
 )
 from curvine.model.mount import MountInfo, MountOptions
-from curvine.model.worker import ComponentInfo, FilesystemInfo
+from curvine.model.worker import ComponentInfo, FilesystemInfo, WorkerAddress
 from curvine.wire.bincode import encode_load_command
 from curvine.wire.codes import RpcCode
-from curvine.wire.convert import fill_component
+from curvine.wire.convert import fill_component, read_address
 from curvine.wire.convert_cluster import (
     decode_filesystem_info,
     decode_job_status,
@@ -118,6 +118,13 @@ class Admin:
         request = ext_pb2.ListExportsRequest(path=path, limit=limit)
         answer = await self._call(RpcCode.LIST_EXPORTS, request, ext_pb2.ListExportsResponse)
         return read_pending_exports(answer)
+
+    async def loading_at(self, uri: str, *, start: bool) -> WorkerAddress | None:
+        """The worker that is loading a file, None if nobody is; ``start`` a load if none runs for
+        it. Masters of ours only (CAP_LOADING)."""
+        request = ext_pb2.LoadingAtRequest(uri=uri, start=start)
+        answer = await self._call(RpcCode.LOADING_AT, request, ext_pb2.LoadingAtResponse)
+        return read_address(answer.worker) if answer.HasField("worker") else None
 
     async def cancel_job(self, job_id: str, *, req_id: int | None = None) -> None:
         """Stop a job; one that has ended is left as it is."""

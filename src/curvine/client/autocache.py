@@ -36,16 +36,22 @@ class AutoCache:
 
     def missed(self, uri: str) -> bool:
         """Have the file at ``uri`` loaded, unless that was asked for lately."""
+        if len(self._tasks) >= WAITING or not self.may_submit(uri):
+            return False
+        task = asyncio.ensure_future(self._run(uri))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    def may_submit(self, uri: str) -> bool:
+        """Whether the file at ``uri`` was not submitted lately; from now on it was."""
         now = self._clock.monotonic()
         last = self._submitted.get(uri)
-        if (last is not None and now - last < QUIET) or len(self._tasks) >= WAITING:
+        if last is not None and now - last < QUIET:
             return False
         if len(self._submitted) >= _REMEMBERED:
             self._submitted = {u: t for u, t in self._submitted.items() if now - t < QUIET}
         self._submitted[uri] = now
-        task = asyncio.ensure_future(self._run(uri))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         return True
 
     def forget(self, uri: str) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from curvine.client.autocache import AutoCache
 from curvine.client.cluster import ClusterClient
+from curvine.client.cold_file import ColdFiles
 from curvine.client.fallback import FallbackReader
 from curvine.client.files import ReadableFile, WritableFile
 from curvine.client.mounts import IsAMount, MountTable
@@ -50,6 +51,7 @@ class CachedMounts:
 
     def __init__(self, cluster: ClusterClient, mounts: MountTable, auto_cache: AutoCache) -> None:
         self._cluster = cluster
+        self._cold = ColdFiles(cluster, auto_cache)
         self._mounts = mounts
         self._auto_cache = auto_cache
         self._listings: dict[str, tuple[float, list[FileStatus]]] = {}
@@ -132,15 +134,23 @@ class CachedMounts:
         stats = self._cluster.streams.stats
         self._cluster.counters["client_cache_misses"] += 1
         stats.misses[mount.mount_id] += 1
-        if mount.auto_cache and mount.ttl_ms > 0 and source.length > 0:
-            stats.loads_skipped += not self._auto_cache.missed(uri)
         if ufs.capabilities.attributes:
             found = await ufs.stat(uri)
         else:
             found = UfsStatus(
                 path.rpartition("/")[2], False, source.length, source.mtime, mode=OPEN_MODE
             )
-        return UfsFileReader(found.file_status(path, self._block_size(mount)), source)
+        status = found.file_status(path, self._block_size(mount))
+        if not (mount.auto_cache and mount.ttl_ms > 0 and source.length > 0):
+            return UfsFileReader(status, source)
+
+        async def loaded() -> ReadableFile | None:
+            now = await self._copy(path, fresh=True)
+            if now is None or not copy_of(now.status, source):
+                return None
+            return self._cached_reader(ufs, uri, now, None)
+
+        return self._cold.reader(status, source, uri, loaded)
 
     def read_only(self, mount: MountInfo) -> bool:
         """Whether changes are refused."""
@@ -238,10 +248,10 @@ class CachedMounts:
 
     # --- copies ---------------------------------------------------------------------------------
 
-    async def _copy(self, path: str) -> FileBlocks | None:
+    async def _copy(self, path: str, *, fresh: bool = False) -> FileBlocks | None:
         """The cached copy if it is valid. Any error is a miss (specification 5.5)."""
         try:
-            file = await self._cluster.ns.block_locations(path)
+            file = await self._cluster.ns.block_locations(path, fresh=fresh)
         except CurvineError as error:
             if not isinstance(error, NotFound):
                 log.info("%s: the copy is not used: %s", path, error)
@@ -315,8 +325,10 @@ class CachedMounts:
                     self._auto_cache.missed(uri)
 
         made = UfsFileWriter(
-            ufs, uri, found.file_status(path, self._block_size(mount)), writer, finished
-        )
+            ufs, uri, found.file_status(path, self._block_size(mount)), writer, finished,
+            # A load may have made a copy of what was there before, or be about to.
+            lambda: self._drop_copy(path),
+        )  # fmt: skip
         if not ufs.capabilities.local_files:
             self._written[path] = made
         return made

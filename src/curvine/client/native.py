@@ -15,6 +15,7 @@ import msgspec
 
 from curvine.client.autocache import AutoCache
 from curvine.client.cluster import ClusterClient
+from curvine.client.cold_file import ColdFiles
 from curvine.client.fallback import FallbackReader
 from curvine.client.files import ReadableFile
 from curvine.client.mounts import MountTable
@@ -39,7 +40,7 @@ from curvine.model.inode import (
 )
 from curvine.model.mount import MountInfo, ufs_path_of
 from curvine.model.path import join, split
-from curvine.ufs.base import copy_of
+from curvine.ufs.base import UfsReader, copy_of
 
 RDEV_ATTRIBUTE = "curvine.rdev"  # device number of a special file, u32 little endian
 _PAGE = 10_000  # entries of one listing call
@@ -55,7 +56,7 @@ class NativeFiles:
         self._cluster = cluster
         self._ns = cluster.ns
         self._mounts = mounts
-        self._auto_cache = auto_cache
+        self._cold = ColdFiles(cluster, auto_cache)
 
     async def list(self, path: str, limit: int | None, start_after: str | None) -> list[FileStatus]:
         """The entries of a directory, sorted bytewise; a listing without limit comes in pages."""
@@ -94,19 +95,33 @@ class NativeFiles:
                 lambda: ufs.open_read(uri),
                 still_same=lambda source: copy_of(status, source),
             )
-        reader = await self._source(mount, path, status)
-        if mount.auto_cache and mount.ttl_ms > 0 and status.len:
-            self._auto_cache.missed(uri)
-        return reader
+        source = await self._source(mount, path, status)
+        if not (mount.auto_cache and mount.ttl_ms > 0 and status.len):
+            return UfsFileReader(status, source)
 
-    async def _source(self, mount: MountInfo, path: str, status: FileStatus) -> ReadableFile:
-        """A reader of the under storage's file. AbnormalData if it is another one by now."""
+        async def loaded() -> ReadableFile | None:
+            now = await self._ns.block_locations(path, fresh=True)
+            if now.status.storage_policy.state != StorageState.BOTH or not copy_of(
+                now.status, source
+            ):
+                return None
+            return FallbackReader(
+                now.status,
+                self._cluster.reader(now),
+                lambda: ufs.open_read(uri),
+                still_same=lambda found: copy_of(status, found),
+            )
+
+        return self._cold.reader(status, source, uri, loaded)
+
+    async def _source(self, mount: MountInfo, path: str, status: FileStatus) -> UfsReader:
+        """The under storage's file, opened. AbnormalData if it is another one by now."""
         uri = ufs_path_of(mount, path)
         source = await self._mounts.storage(mount).open_read(uri)
         if not copy_of(status, source):
             await source.close()
             raise AbnormalData(f"{uri} is not the file any more that {path} stands for")
-        return UfsFileReader(status, source)
+        return source
 
     async def create(
         self,
@@ -165,7 +180,7 @@ class NativeFiles:
         It stays a file of the under storage until the last call makes it one of both: a copy that
         fails half-way loses nothing, and name, owner and mode do not change.
         """
-        source = await self._source(mount, path, status)
+        source = UfsFileReader(status, await self._source(mount, path, status))
         try:
             writer = self._cluster.writer(FileBlocks(status))
             try:

@@ -7,7 +7,7 @@ Source: data-plane specification 5.3. Offsets and lengths are bytes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -57,7 +57,8 @@ class UfsFileWriter:
     """An under-storage file open for writing.
 
     Stores that only take bytes in order get them in order: a write elsewhere is refused.
-    ``finished`` is told once at the end whether the file was published.
+    ``published`` is told each time that a store of whole objects has what was written, ``finished``
+    once at the end whether the file was published.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class UfsFileWriter:
         status: FileStatus,
         writer: UfsWriter,
         finished: Callable[[bool], None],
+        published: Callable[[], Awaitable[None]],
     ) -> None:
+        self._published = published
         self._ufs = ufs
         self._uri = uri
         self._status = status
@@ -113,6 +116,7 @@ class UfsFileWriter:
         # Stores of whole objects show to others only what was published.
         if not self._forgotten and (sync or not self._ufs.capabilities.local_files):
             await self._writer.sync()
+            await self._tell_published()
         self.dirty = False
 
     def forget(self) -> None:
@@ -134,7 +138,12 @@ class UfsFileWriter:
         self.dirty = False
         if set_attr is not None and self._ufs.capabilities.attributes:
             await self._ufs.set_attr(self._uri, set_attr)
+        await self._tell_published()
         self._finished(True)
+
+    async def _tell_published(self) -> None:
+        if not self._ufs.capabilities.local_files:
+            await self._published()
 
     async def abort(self) -> None:
         self._closed = True

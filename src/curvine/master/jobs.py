@@ -34,6 +34,7 @@ from curvine.master.job_state import (
     encode_row,
     task_row_name,
 )
+from curvine.master.load_places import LoadPlaces
 from curvine.master.load_plan import (
     export_files,
     files_of,
@@ -86,7 +87,8 @@ class LoadJobs:
         self._clock = clock
         self._namespace = namespace
         self._rows = JobRows(namespace)
-        self._dispatch = TaskDispatch(clock, sender, self._rows, self._task_ended)
+        self.places = LoadPlaces()
+        self._dispatch = TaskDispatch(clock, sender, self._rows, self._task_ended, self.places)
         self._exporter = exporter
         self._open_ufs = open_ufs
         self._jobs: dict[str, Job] = {}
@@ -199,6 +201,7 @@ class LoadJobs:
         if progress.state is JobState.FAILED and progress.retryable and task.fails < MAX_FAILS:
             task.fails += 1
             task.progress = TaskProgress(total_size=total, message=progress.message)
+            self.places.ended(task.uri)
             job.answers.clear()
             self._dispatch.again(job, task)
             return
@@ -217,6 +220,7 @@ class LoadJobs:
             for task in job.tasks.values():
                 if task.worker_id == worker_id and not task.progress.state.ended:
                     task.worker_id = 0
+                    self.places.lost(task.uri)
                     self._dispatch.now(job, task)
 
     def sweep(self) -> None:
@@ -303,6 +307,7 @@ class LoadJobs:
     def _task_ended(self, job: Job, task: Task) -> None:
         if job.state.ended:
             return
+        self.places.ended(task.uri)
         job.remaining -= 1
         job.last_news_ms = self._clock.now_ms()
         if task.progress.state is JobState.FAILED:
@@ -330,6 +335,7 @@ class LoadJobs:
             return
         if state is JobState.FAILED:
             _log.warning("job %s failed: %s", job.job_id, message)
+        self.places.job_ended(job)
         job.state = state
         job.failure = message
         job.ended_ms = self._clock.now_ms()

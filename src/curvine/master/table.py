@@ -114,5 +114,6 @@ ROWS: tuple[Row | StreamRow, ...] = (
     Row(RpcCode.LIST_JOBS, ext_pb2.ListJobsRequest, ext_pb2.ListJobsResponse, jobs.list_jobs),
     Row(RpcCode.LIST_EXPORTS, ext_pb2.ListExportsRequest, ext_pb2.ListExportsResponse,
         jobs.list_exports),
+    Row(RpcCode.LOADING_AT, ext_pb2.LoadingAtRequest, ext_pb2.LoadingAtResponse, jobs.loading_at),
 )
 # fmt: on

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from curvine.clock import Clock
 from curvine.master.job_rows import JobRows
 from curvine.master.job_state import Job, Task
+from curvine.master.load_places import LoadPlaces
 from curvine.master.load_plan import for_file
 from curvine.master.task_sending import NOBODY, NoWorker, TaskSender
 from curvine.model.job import JobState, JobType, LoadTask, TaskProgress
@@ -37,7 +38,9 @@ class TaskDispatch:
         sender: TaskSender,
         rows: JobRows,
         ended: Callable[[Job, Task], None],
+        places: LoadPlaces,
     ) -> None:
+        self._places = places
         self._clock = clock
         self._sender = sender
         self._rows = rows
@@ -134,6 +137,8 @@ class TaskDispatch:
         refusal = await self._sender.submit(info, wanted, JobType.LOAD)
         if refusal is None:
             job.last_news_ms = self._clock.now_ms()
+            if not (job.state.ended or task.progress.state.ended):
+                self._places.taken(task.uri, info.address.worker_id)
         return refusal
 
     def _load_task(self, job: Job, task: Task) -> LoadTask:

@@ -84,6 +84,8 @@ class RpcCode(IntEnum):
     CONTENT_SUMMARY = 105
     LIST_JOBS = 110
     LIST_EXPORTS = 111
+    LOADING_AT = 112
+    READ_LOADING = 113  # to workers
 
 
 class RequestStatus(IntEnum):
@@ -123,6 +125,7 @@ CAP_LARGE_BLOCKS = "curvine-py.large-blocks.1"
 CAP_REFERENCES = "curvine-py.references.1"
 CAP_SUMMARY = "curvine-py.summary.1"  # answers ContentSummary
 CAP_EXPECT = "curvine-py.expect.1"  # a rename may say which file it replaces
+CAP_LOADING = "curvine-py.loading.1"  # answers LoadingAt
 CAP_COPY = "curvine-py.copy.1"  # a report of a copy (43) carries the attempt of its request (42)
 
 

@@ -13,6 +13,7 @@ Source: data-plane specification 5.7, decision 25.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -42,17 +43,16 @@ from curvine.model.inode import (
     StorageState,
 )
 from curvine.model.job import LoadTask
-from curvine.model.mount import WriteType, ufs_path_of
+from curvine.model.mount import AccessMode, WriteType, ufs_path_of
 from curvine.model.path import join, relative
 from curvine.ufs.base import Ufs, UfsReader, UfsStatus, copied
 from curvine.worker.blocks import OpenBlock
 from curvine.worker.blockstore import BlockStore
 from curvine.worker.budget import Budget
+from curvine.worker.filling import PIECE, START, Filling
 
-PIECE = 16 * 1024 * 1024  # of a download; a server reads its own chunks once if they are aligned
-START = 1024 * 1024  # the first piece: it comes with what tells about the file
 PIECES_AT_ONCE = 4  # of one file
-IN_FLIGHT = 128 * 1024 * 1024  # of all files of a worker: what is in memory at a time
+IN_FLIGHT = 256 * 1024 * 1024  # of all files of a worker: what is in memory at a time
 FILE_MODE = 0o644  # where the under storage knows no modes
 KERNEL_PIECE = 64 * 1024 * 1024  # of a copy inside the kernel; progress is seen this often
 
@@ -88,6 +88,20 @@ class _OwnBlock:
         """Fill from a local file."""
         self._length = max(self._length, offset + size)
         await self._store.fill(self._block, offset, source, source_offset, size)
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """Bytes that have been written."""
+        held = self._block.staging
+        if held is not None:
+            fd = os.dup(held.open())
+        else:
+            layout = self._store.index.published[self._block.id].dir.layout
+            path = layout.active_path(self._block.id)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return await self._store.io.run(os.pread, fd, size, offset)
+        finally:
+            os.close(fd)
 
     async def finish(self) -> CommitBlock:
         kind = self._store.index.storage_type(self._block)
@@ -135,18 +149,57 @@ class Loader:
         self._worker_id = worker_id
         self._ufs = ufs
         self._task = task
-        self._targets: list[_Target] = []
+        self._targets: list[tuple[int, _Target]] = []  # by the offset of the block in the file
+        self._filling = Filling()
+        self._version: tuple[int, int, str | None] | None = None
+        self._opened = asyncio.Event()
+        self.source = task.source_path
         self.done = 0
         self.length = 0
 
     async def run(self) -> None:
         """Copy the file, unless there is a good copy. Errors: the under storage's, the cluster's,
         UfsFailed if it changed."""
+        try:
+            await self._run()
+        finally:
+            self._filling.end()
+            self._opened.set()
+
+    async def read(
+        self, version: tuple[int, int, str | None], offset: int, size: int, *, wait: bool
+    ) -> bytes | None:
+        """Bytes of the file as soon as they are there, nothing if they are not and the caller does
+        not ``wait``. None if it is not ``version`` (length, mtime, etag) that is being loaded, or
+        not into blocks of this worker."""
+        await self._opened.wait()
+        length = version[0]
+        if version != self._version or not 0 <= offset < length:
+            return None
+        end = min(offset + size, length)
+        if not wait and not self._filling.has(offset, end):
+            return b""
+        if not await self._filling.until(offset, end):
+            return None
+        parts = []
+        for index, (start, target) in enumerate(self._targets):
+            stop = self._targets[index + 1][0] if index + 1 < len(self._targets) else length
+            if start < end and offset < stop:
+                if not isinstance(target, _OwnBlock):
+                    return None
+                first = max(start, offset)
+                parts.append(await target.read(first - start, min(end, stop) - first))
+        data = b"".join(parts)
+        return data if len(data) == end - offset else None
+
+    async def _run(self) -> None:
         task = self._task
         async with self._memory.of(START):
             source = await self._ufs.open_read(task.source_path, ahead=START)
         try:
             self.length = source.length
+            self._version = (source.length, source.mtime, source.etag)
+            self._opened.set()
             entry = await self._entry(source)
             if entry is None:
                 self.done = source.length
@@ -259,7 +312,7 @@ class Loader:
                 )
             size = min(status.block_size, source.length - self.done)
             target = await self._open_somewhere(located, status.block_size)
-            self._targets.append(target)
+            self._targets.append((self.done, target))
             await self._fill(target, source, self.done, size)
             commits.append(await target.finish())
             last = located.block
@@ -293,7 +346,7 @@ class Loader:
                 await target.copy(offset, fd, start + offset, piece)
                 self.done += piece
             return
-        pieces = _pieces(start, size)
+        pieces = self._filling.pieces(start, size)
         runners = min(PIECES_AT_ONCE, -(-size // PIECE))
         if runners == 1:  # most files are small
             await self._fetch(target, source, start, pieces)
@@ -319,23 +372,27 @@ class Loader:
         """Take pieces from the common iterator until there are none."""
         for offset, size in pieces:
             async with self._memory.of(size):
-                data = await source.read_at(start + offset, size)
+                data = await source.read_at(offset, size)
                 if len(data) != size:
                     raise UfsFailed(f"{self._task.source_path} became shorter during its load")
-                await target.write(offset, data)
+                await target.write(offset - start, data)
                 del data
+            self._filling.add(offset, offset + size)
             self.done += size
 
     async def _check_unchanged(self, source: UfsReader) -> None:
-        if source.etag is not None:
+        mount = self._task.job.mount
+        if source.etag is not None and mount.access_mode is AccessMode.READ_ONLY:
             return  # every read was of that version, or has failed
+        # Whoever writes through the mount drops the copy afterwards: what he has written is seen
+        # here, or the entry is gone before it becomes a copy, or the copy is dropped.
         now = await self._ufs.stat(self._task.source_path)
         if not now.same_content(source):
             raise UfsFailed(f"{self._task.source_path} changed during its load")
 
     async def _remove(self, status: FileStatus) -> None:
         """Take back what this load made, unless somebody else has the path by now."""
-        for target in self._targets:
+        for _, target in self._targets:
             try:
                 await target.abort()
             except CurvineError:
@@ -348,15 +405,3 @@ class Loader:
                 await self._client.ns.delete(self._task.target_path, False)
         except CurvineError:
             pass  # an entry of state Ufs is no copy: nobody reads it
-
-
-def _pieces(start: int, size: int) -> Iterator[tuple[int, int]]:
-    """Offsets and sizes of the pieces of a block at ``start`` of the file."""
-    offset = 0
-    if start == 0:
-        offset = min(START, size)
-        yield 0, offset
-    while offset < size:
-        piece = min(PIECE - offset % PIECE, size - offset)
-        yield offset, piece
-        offset += piece

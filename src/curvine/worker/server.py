@@ -217,6 +217,7 @@ class WorkerServer:
             RpcCode.WRITE_BLOCKS_BATCH: BatchHandler(self.store, peers),
             RpcCode.SUBMIT_TASK: task.submit,
             RpcCode.CANCEL_JOB: task.cancel_job,
+            RpcCode.READ_LOADING: task.read_loading,
             RpcCode.SUBMIT_BLOCK_REPLICATION_JOB: copies.submit,
         }
 

@@ -80,6 +80,9 @@ class LoadTasks:
         self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}  # task id -> (job id, task)
         self._tasks: dict[str, LoadTask] = {}  # of those, what was asked for
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}  # target -> its lock, tasks at it
+        self._loaders: dict[str, Loader] = {}  # target -> what fills it
+        # (source, target) of loads that were submitted -> set as soon as one runs, or has ended
+        self._began: dict[tuple[str, str], asyncio.Event] = {}
         self._client: ClusterClient | None = None
         self._starting = asyncio.Lock()
         self._mounts: dict[object, _OpenUfs] = {}
@@ -97,9 +100,19 @@ class LoadTasks:
         runner = asyncio.get_running_loop().create_task(
             self._run(task, kind, before), name=task.task_id
         )
+        if kind is JobType.LOAD:
+            self._began.setdefault((task.source_path, task.target_path), asyncio.Event())
         self._tasks[task.task_id] = task
         self._running[task.task_id] = (task.job.job_id, runner)
-        runner.add_done_callback(lambda done: self._ended(task.task_id, done))
+        runner.add_done_callback(lambda done: self._ended(task, done))
+
+    async def loading(self, source: str, target: str) -> Loader | None:
+        """The load of a file; one that was submitted is waited for until it runs."""
+        began = self._began.get((source, target))
+        if began is not None:
+            await began.wait()
+        loader = self._loaders.get(target)
+        return loader if loader is not None and loader.source == source else None
 
     def cancel_job(self, job_id: str) -> None:
         """Stop every task of a job; what they had made is removed."""
@@ -133,7 +146,11 @@ class LoadTasks:
         known[1].cancel()
         return known[1]
 
-    def _ended(self, task_id: str, runner: asyncio.Task[None]) -> None:
+    def _ended(self, task: LoadTask, runner: asyncio.Task[None]) -> None:
+        task_id = task.task_id
+        began = self._began.pop((task.source_path, task.target_path), None)
+        if began is not None:
+            began.set()
         known = self._running.get(task_id)
         if known is not None and known[1] is runner:
             del self._running[task_id]
@@ -170,9 +187,16 @@ class LoadTasks:
         self._turns[task.target_path] = (turn, users + 1)
         try:
             async with turn:
+                if isinstance(work, Loader):
+                    self._loaders[task.target_path] = work
+                    began = self._began.get((task.source_path, task.target_path))
+                    if began is not None:
+                        began.set()
                 return await self._end_of(task, work)
         finally:
             reporter.cancel()
+            if self._loaders.get(task.target_path) is work:
+                del self._loaders[task.target_path]
             turn, users = self._turns[task.target_path]
             self._turns[task.target_path] = (turn, users - 1)
             if users == 1:

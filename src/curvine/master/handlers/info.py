@@ -14,6 +14,7 @@ from curvine.rpc.server import ServerConnection
 from curvine.wire.codes import (
     CAP_EXPECT,
     CAP_LARGE_BLOCKS,
+    CAP_LOADING,
     CAP_REFERENCES,
     CAP_SUMMARY,
     CAP_SYNC,
@@ -28,7 +29,15 @@ from curvine.wire.pb import ext_pb2, master_pb2
 IDENTITY = ComponentInfo(
     component="master",
     release_version=ANNOUNCED_VERSION,
-    capabilities=(CAP_EXPECT, CAP_WATCH, CAP_SYNC, CAP_LARGE_BLOCKS, CAP_REFERENCES, CAP_SUMMARY),
+    capabilities=(
+        CAP_EXPECT,
+        CAP_WATCH,
+        CAP_SYNC,
+        CAP_LARGE_BLOCKS,
+        CAP_REFERENCES,
+        CAP_SUMMARY,
+        CAP_LOADING,
+    ),
 )
 
 

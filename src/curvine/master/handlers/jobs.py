@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from curvine.errors import Common, DecodeFailed
+from curvine.errors import Common, DecodeFailed, JobNotFound
+from curvine.master.load_plan import resolve_source
 from curvine.master.services import Services
+from curvine.model.job import LoadCommand
 from curvine.wire.bincode import decode_load_command
+from curvine.wire.convert import fill_address
 from curvine.wire.convert_cluster import encode_job_status, fill_listed_job, read_progress
 from curvine.wire.pb import ext_pb2, job_pb2
 
 MAX_SHOWN = 10_000
+TAKEN_SECONDS = 5.0  # a reader waits this long for a worker to take its file
 _EMPTY = b""  # a message without fields
 
 
@@ -70,3 +74,30 @@ def list_exports(master: Services, request: ext_pb2.ListExportsRequest, _req_id:
             running=entry.running,
         )
     return out.SerializeToString()
+
+
+async def loading_at(master: Services, request: ext_pb2.LoadingAtRequest, _req_id: int) -> bytes:
+    """Code 112: the worker that loads a file, as soon as one has the task; nobody, where no load
+    runs and none is wanted, or it ends or takes too long."""
+    out = ext_pb2.LoadingAtResponse()
+    places = master.jobs.places
+    worker_id = places.known(request.uri)
+    if worker_id is None:
+        command = LoadCommand(source_path=request.uri, overwrite=True)
+        if request.start:
+            master.jobs.submit(command)
+        elif not _is_running(master, command):
+            return out.SerializeToString()
+        worker_id = await places.wait(request.uri, TAKEN_SECONDS)
+    worker = None if worker_id is None else master.workers.get(worker_id)
+    if worker is not None:
+        fill_address(out.worker, worker.address)
+    return out.SerializeToString()
+
+
+def _is_running(master: Services, command: LoadCommand) -> bool:
+    source = resolve_source(command, master.namespace.mounts(), master.namespace.status)
+    try:
+        return not master.jobs.status(source.job_id).state.ended
+    except JobNotFound:
+        return False

@@ -22,55 +22,64 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from curvine.wire.pb import common_pb2 as curvine_dot_wire_dot_pb_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63urvine/wire/pb/ext.proto\x12\x0c\x63urvine.wire\"/\n\x0cWatchRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"1\n\x11WatchOpenResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\x12\r\n\x05reset\x18\x02 \x02(\x08\"p\n\x0fWatchEventProto\x12*\n\x04kind\x18\x01 \x02(\x0e\x32\x1c.curvine.wire.WatchKindProto\x12\x0c\n\x04path\x18\x02 \x02(\t\x12\x10\n\x08inode_id\x18\x03 \x02(\x03\x12\x11\n\tparent_id\x18\x04 \x02(\x03\"_\n\x10WatchEventsProto\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.curvine.wire.WatchEventProto\x12\r\n\x05\x65poch\x18\x02 \x02(\x04\x12\r\n\x05reset\x18\x03 \x02(\x08\"\x15\n\x13SyncMetadataRequest\"%\n\x14SyncMetadataResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\"6\n\x15\x43ontentSummaryRequest\x12\x0c\n\x04path\x18\x01 \x02(\t\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\"\x88\x01\n\x16\x43ontentSummaryResponse\x12\r\n\x05\x66iles\x18\x01 \x02(\x04\x12\x13\n\x0b\x64irectories\x18\x02 \x02(\x04\x12\r\n\x05\x62ytes\x18\x03 \x02(\x04\x12\x14\n\x0c\x63\x61\x63hed_bytes\x18\x04 \x02(\x04\x12\x13\n\x0bspace_bytes\x18\x05 \x02(\x04\x12\x10\n\x08\x63omplete\x18\x06 \x02(\x08\".\n\tAuthHello\x12\x12\n\ncluster_id\x18\x01 \x02(\t\x12\r\n\x05nonce\x18\x02 \x02(\x0c\".\n\rAuthChallenge\x12\r\n\x05nonce\x18\x01 \x02(\x0c\x12\x0e\n\x06proofs\x18\x02 \x03(\x0c\"\x1a\n\tAuthProof\x12\r\n\x05proof\x18\x01 \x02(\x0c\"\'\n\x13MountSecretsRequest\x12\x10\n\x08mount_id\x18\x01 \x02(\r\"/\n\x10MountSecretProto\x12\x0c\n\x04name\x18\x01 \x02(\t\x12\r\n\x05value\x18\x02 \x02(\t\"G\n\x14MountSecretsResponse\x12/\n\x07secrets\x18\x01 \x03(\x0b\x32\x1e.curvine.wire.MountSecretProto\"\x11\n\x0fListJobsRequest\"\x82\x02\n\x0eListedJobProto\x12\x0c\n\x04kind\x18\x01 \x02(\t\x12\x0e\n\x06job_id\x18\x02 \x02(\t\x12\r\n\x05state\x18\x03 \x02(\x05\x12\x13\n\x0bsource_path\x18\x04 \x02(\t\x12\x13\n\x0btarget_path\x18\x05 \x02(\t\x12\x13\n\x0bloaded_size\x18\x06 \x02(\x03\x12\x12\n\ntotal_size\x18\x07 \x02(\x03\x12\x13\n\x0b\x66iles_total\x18\x08 \x02(\x03\x12\x12\n\nfiles_done\x18\t \x02(\x03\x12\x14\n\x0c\x66iles_failed\x18\n \x02(\x03\x12\x0f\n\x07started\x18\x0b \x02(\x03\x12\x0f\n\x07updated\x18\x0c \x02(\x03\x12\x0f\n\x07message\x18\r \x02(\t\">\n\x10ListJobsResponse\x12*\n\x04jobs\x18\x01 \x03(\x0b\x32\x1c.curvine.wire.ListedJobProto\"1\n\x12ListExportsRequest\x12\x0c\n\x04path\x18\x01 \x02(\t\x12\r\n\x05limit\x18\x02 \x02(\r\"\x83\x01\n\x12WaitingExportProto\x12\x0c\n\x04kind\x18\x01 \x02(\t\x12\x0c\n\x04path\x18\x02 \x02(\t\x12\x0e\n\x06target\x18\x03 \x02(\t\x12\r\n\x05since\x18\x04 \x02(\x03\x12\x10\n\x08\x61ttempts\x18\x05 \x02(\r\x12\x0f\n\x07\x66\x61ilure\x18\x06 \x02(\t\x12\x0f\n\x07running\x18\x07 \x02(\x08\"j\n\x13ListExportsResponse\x12\x31\n\x07\x65xports\x18\x01 \x03(\x0b\x32 .curvine.wire.WaitingExportProto\x12\x0f\n\x07waiting\x18\x02 \x02(\x04\x12\x0f\n\x07\x66\x61iling\x18\x03 \x02(\x04*G\n\x0eWatchKindProto\x12\x19\n\x15WATCH_KIND_PROTO_ATTR\x10\x01\x12\x1a\n\x16WATCH_KIND_PROTO_ENTRY\x10\x02')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63urvine/wire/pb/ext.proto\x12\x0c\x63urvine.wire\x1a\x1c\x63urvine/wire/pb/common.proto\"/\n\x0cWatchRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"1\n\x11WatchOpenResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\x12\r\n\x05reset\x18\x02 \x02(\x08\"p\n\x0fWatchEventProto\x12*\n\x04kind\x18\x01 \x02(\x0e\x32\x1c.curvine.wire.WatchKindProto\x12\x0c\n\x04path\x18\x02 \x02(\t\x12\x10\n\x08inode_id\x18\x03 \x02(\x03\x12\x11\n\tparent_id\x18\x04 \x02(\x03\"_\n\x10WatchEventsProto\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.curvine.wire.WatchEventProto\x12\r\n\x05\x65poch\x18\x02 \x02(\x04\x12\r\n\x05reset\x18\x03 \x02(\x08\"\x15\n\x13SyncMetadataRequest\"%\n\x14SyncMetadataResponse\x12\r\n\x05\x65poch\x18\x01 \x02(\x04\"6\n\x15\x43ontentSummaryRequest\x12\x0c\n\x04path\x18\x01 \x02(\t\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\"\x88\x01\n\x16\x43ontentSummaryResponse\x12\r\n\x05\x66iles\x18\x01 \x02(\x04\x12\x13\n\x0b\x64irectories\x18\x02 \x02(\x04\x12\r\n\x05\x62ytes\x18\x03 \x02(\x04\x12\x14\n\x0c\x63\x61\x63hed_bytes\x18\x04 \x02(\x04\x12\x13\n\x0bspace_bytes\x18\x05 \x02(\x04\x12\x10\n\x08\x63omplete\x18\x06 \x02(\x08\".\n\tAuthHello\x12\x12\n\ncluster_id\x18\x01 \x02(\t\x12\r\n\x05nonce\x18\x02 \x02(\x0c\".\n\rAuthChallenge\x12\r\n\x05nonce\x18\x01 \x02(\x0c\x12\x0e\n\x06proofs\x18\x02 \x03(\x0c\"\x1a\n\tAuthProof\x12\r\n\x05proof\x18\x01 \x02(\x0c\"\'\n\x13MountSecretsRequest\x12\x10\n\x08mount_id\x18\x01 \x02(\r\"/\n\x10MountSecretProto\x12\x0c\n\x04name\x18\x01 \x02(\t\x12\r\n\x05value\x18\x02 \x02(\t\"G\n\x14MountSecretsResponse\x12/\n\x07secrets\x18\x01 \x03(\x0b\x32\x1e.curvine.wire.MountSecretProto\"\x11\n\x0fListJobsRequest\"\x82\x02\n\x0eListedJobProto\x12\x0c\n\x04kind\x18\x01 \x02(\t\x12\x0e\n\x06job_id\x18\x02 \x02(\t\x12\r\n\x05state\x18\x03 \x02(\x05\x12\x13\n\x0bsource_path\x18\x04 \x02(\t\x12\x13\n\x0btarget_path\x18\x05 \x02(\t\x12\x13\n\x0bloaded_size\x18\x06 \x02(\x03\x12\x12\n\ntotal_size\x18\x07 \x02(\x03\x12\x13\n\x0b\x66iles_total\x18\x08 \x02(\x03\x12\x12\n\nfiles_done\x18\t \x02(\x03\x12\x14\n\x0c\x66iles_failed\x18\n \x02(\x03\x12\x0f\n\x07started\x18\x0b \x02(\x03\x12\x0f\n\x07updated\x18\x0c \x02(\x03\x12\x0f\n\x07message\x18\r \x02(\t\">\n\x10ListJobsResponse\x12*\n\x04jobs\x18\x01 \x03(\x0b\x32\x1c.curvine.wire.ListedJobProto\"1\n\x12ListExportsRequest\x12\x0c\n\x04path\x18\x01 \x02(\t\x12\r\n\x05limit\x18\x02 \x02(\r\"\x83\x01\n\x12WaitingExportProto\x12\x0c\n\x04kind\x18\x01 \x02(\t\x12\x0c\n\x04path\x18\x02 \x02(\t\x12\x0e\n\x06target\x18\x03 \x02(\t\x12\r\n\x05since\x18\x04 \x02(\x03\x12\x10\n\x08\x61ttempts\x18\x05 \x02(\r\x12\x0f\n\x07\x66\x61ilure\x18\x06 \x02(\t\x12\x0f\n\x07running\x18\x07 \x02(\x08\"j\n\x13ListExportsResponse\x12\x31\n\x07\x65xports\x18\x01 \x03(\x0b\x32 .curvine.wire.WaitingExportProto\x12\x0f\n\x07waiting\x18\x02 \x02(\x04\x12\x0f\n\x07\x66\x61iling\x18\x03 \x02(\x04\".\n\x10LoadingAtRequest\x12\x0b\n\x03uri\x18\x01 \x02(\t\x12\r\n\x05start\x18\x02 \x02(\x08\"E\n\x11LoadingAtResponse\x12\x30\n\x06worker\x18\x01 \x01(\x0b\x32 .curvine.wire.WorkerAddressProto\"\x8d\x01\n\x12ReadLoadingRequest\x12\x0e\n\x06source\x18\x01 \x02(\t\x12\x0e\n\x06target\x18\x02 \x02(\t\x12\x0e\n\x06length\x18\x03 \x02(\x04\x12\r\n\x05mtime\x18\x04 \x02(\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x0e\n\x06offset\x18\x06 \x02(\x04\x12\x0c\n\x04size\x18\x07 \x02(\r\x12\x0c\n\x04wait\x18\x08 \x02(\x08\"5\n\x13ReadLoadingResponse\x12\x0f\n\x07loading\x18\x01 \x02(\x08\x12\r\n\x05there\x18\x02 \x02(\x08*G\n\x0eWatchKindProto\x12\x19\n\x15WATCH_KIND_PROTO_ATTR\x10\x01\x12\x1a\n\x16WATCH_KIND_PROTO_ENTRY\x10\x02')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'curvine.wire.pb.ext_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHKINDPROTO']._serialized_start=1535
-  _globals['_WATCHKINDPROTO']._serialized_end=1606
-  _globals['_WATCHREQUEST']._serialized_start=43
-  _globals['_WATCHREQUEST']._serialized_end=90
-  _globals['_WATCHOPENRESPONSE']._serialized_start=92
-  _globals['_WATCHOPENRESPONSE']._serialized_end=141
-  _globals['_WATCHEVENTPROTO']._serialized_start=143
-  _globals['_WATCHEVENTPROTO']._serialized_end=255
-  _globals['_WATCHEVENTSPROTO']._serialized_start=257
-  _globals['_WATCHEVENTSPROTO']._serialized_end=352
-  _globals['_SYNCMETADATAREQUEST']._serialized_start=354
-  _globals['_SYNCMETADATAREQUEST']._serialized_end=375
-  _globals['_SYNCMETADATARESPONSE']._serialized_start=377
-  _globals['_SYNCMETADATARESPONSE']._serialized_end=414
-  _globals['_CONTENTSUMMARYREQUEST']._serialized_start=416
-  _globals['_CONTENTSUMMARYREQUEST']._serialized_end=470
-  _globals['_CONTENTSUMMARYRESPONSE']._serialized_start=473
-  _globals['_CONTENTSUMMARYRESPONSE']._serialized_end=609
-  _globals['_AUTHHELLO']._serialized_start=611
-  _globals['_AUTHHELLO']._serialized_end=657
-  _globals['_AUTHCHALLENGE']._serialized_start=659
-  _globals['_AUTHCHALLENGE']._serialized_end=705
-  _globals['_AUTHPROOF']._serialized_start=707
-  _globals['_AUTHPROOF']._serialized_end=733
-  _globals['_MOUNTSECRETSREQUEST']._serialized_start=735
-  _globals['_MOUNTSECRETSREQUEST']._serialized_end=774
-  _globals['_MOUNTSECRETPROTO']._serialized_start=776
-  _globals['_MOUNTSECRETPROTO']._serialized_end=823
-  _globals['_MOUNTSECRETSRESPONSE']._serialized_start=825
-  _globals['_MOUNTSECRETSRESPONSE']._serialized_end=896
-  _globals['_LISTJOBSREQUEST']._serialized_start=898
-  _globals['_LISTJOBSREQUEST']._serialized_end=915
-  _globals['_LISTEDJOBPROTO']._serialized_start=918
-  _globals['_LISTEDJOBPROTO']._serialized_end=1176
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1178
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1240
-  _globals['_LISTEXPORTSREQUEST']._serialized_start=1242
-  _globals['_LISTEXPORTSREQUEST']._serialized_end=1291
-  _globals['_WAITINGEXPORTPROTO']._serialized_start=1294
-  _globals['_WAITINGEXPORTPROTO']._serialized_end=1425
-  _globals['_LISTEXPORTSRESPONSE']._serialized_start=1427
-  _globals['_LISTEXPORTSRESPONSE']._serialized_end=1533
+  _globals['_WATCHKINDPROTO']._serialized_start=1883
+  _globals['_WATCHKINDPROTO']._serialized_end=1954
+  _globals['_WATCHREQUEST']._serialized_start=73
+  _globals['_WATCHREQUEST']._serialized_end=120
+  _globals['_WATCHOPENRESPONSE']._serialized_start=122
+  _globals['_WATCHOPENRESPONSE']._serialized_end=171
+  _globals['_WATCHEVENTPROTO']._serialized_start=173
+  _globals['_WATCHEVENTPROTO']._serialized_end=285
+  _globals['_WATCHEVENTSPROTO']._serialized_start=287
+  _globals['_WATCHEVENTSPROTO']._serialized_end=382
+  _globals['_SYNCMETADATAREQUEST']._serialized_start=384
+  _globals['_SYNCMETADATAREQUEST']._serialized_end=405
+  _globals['_SYNCMETADATARESPONSE']._serialized_start=407
+  _globals['_SYNCMETADATARESPONSE']._serialized_end=444
+  _globals['_CONTENTSUMMARYREQUEST']._serialized_start=446
+  _globals['_CONTENTSUMMARYREQUEST']._serialized_end=500
+  _globals['_CONTENTSUMMARYRESPONSE']._serialized_start=503
+  _globals['_CONTENTSUMMARYRESPONSE']._serialized_end=639
+  _globals['_AUTHHELLO']._serialized_start=641
+  _globals['_AUTHHELLO']._serialized_end=687
+  _globals['_AUTHCHALLENGE']._serialized_start=689
+  _globals['_AUTHCHALLENGE']._serialized_end=735
+  _globals['_AUTHPROOF']._serialized_start=737
+  _globals['_AUTHPROOF']._serialized_end=763
+  _globals['_MOUNTSECRETSREQUEST']._serialized_start=765
+  _globals['_MOUNTSECRETSREQUEST']._serialized_end=804
+  _globals['_MOUNTSECRETPROTO']._serialized_start=806
+  _globals['_MOUNTSECRETPROTO']._serialized_end=853
+  _globals['_MOUNTSECRETSRESPONSE']._serialized_start=855
+  _globals['_MOUNTSECRETSRESPONSE']._serialized_end=926
+  _globals['_LISTJOBSREQUEST']._serialized_start=928
+  _globals['_LISTJOBSREQUEST']._serialized_end=945
+  _globals['_LISTEDJOBPROTO']._serialized_start=948
+  _globals['_LISTEDJOBPROTO']._serialized_end=1206
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1208
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1270
+  _globals['_LISTEXPORTSREQUEST']._serialized_start=1272
+  _globals['_LISTEXPORTSREQUEST']._serialized_end=1321
+  _globals['_WAITINGEXPORTPROTO']._serialized_start=1324
+  _globals['_WAITINGEXPORTPROTO']._serialized_end=1455
+  _globals['_LISTEXPORTSRESPONSE']._serialized_start=1457
+  _globals['_LISTEXPORTSRESPONSE']._serialized_end=1563
+  _globals['_LOADINGATREQUEST']._serialized_start=1565
+  _globals['_LOADINGATREQUEST']._serialized_end=1611
+  _globals['_LOADINGATRESPONSE']._serialized_start=1613
+  _globals['_LOADINGATRESPONSE']._serialized_end=1682
+  _globals['_READLOADINGREQUEST']._serialized_start=1685
+  _globals['_READLOADINGREQUEST']._serialized_end=1826
+  _globals['_READLOADINGRESPONSE']._serialized_start=1828
+  _globals['_READLOADINGRESPONSE']._serialized_end=1881
 # @@protoc_insertion_point(module_scope)

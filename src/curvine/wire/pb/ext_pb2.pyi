@@ -1,3 +1,4 @@
+from curvine.wire.pb import common_pb2 as _common_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -203,3 +204,45 @@ class ListExportsResponse(_message.Message):
     waiting: int
     failing: int
     def __init__(self, exports: _Optional[_Iterable[_Union[WaitingExportProto, _Mapping]]] = ..., waiting: _Optional[int] = ..., failing: _Optional[int] = ...) -> None: ...
+
+class LoadingAtRequest(_message.Message):
+    __slots__ = ("uri", "start")
+    URI_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    uri: str
+    start: bool
+    def __init__(self, uri: _Optional[str] = ..., start: _Optional[bool] = ...) -> None: ...
+
+class LoadingAtResponse(_message.Message):
+    __slots__ = ("worker",)
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    worker: _common_pb2.WorkerAddressProto
+    def __init__(self, worker: _Optional[_Union[_common_pb2.WorkerAddressProto, _Mapping]] = ...) -> None: ...
+
+class ReadLoadingRequest(_message.Message):
+    __slots__ = ("source", "target", "length", "mtime", "etag", "offset", "size", "wait")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MTIME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    length: int
+    mtime: int
+    etag: str
+    offset: int
+    size: int
+    wait: bool
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., length: _Optional[int] = ..., mtime: _Optional[int] = ..., etag: _Optional[str] = ..., offset: _Optional[int] = ..., size: _Optional[int] = ..., wait: _Optional[bool] = ...) -> None: ...
+
+class ReadLoadingResponse(_message.Message):
+    __slots__ = ("loading", "there")
+    LOADING_FIELD_NUMBER: _ClassVar[int]
+    THERE_FIELD_NUMBER: _ClassVar[int]
+    loading: bool
+    there: bool
+    def __init__(self, loading: _Optional[bool] = ..., there: _Optional[bool] = ...) -> None: ...
