@@ -18,7 +18,7 @@ ENGINES = {
     "obstore": "ufs/",
     "opendal": "ufs/",
     "fsspec": "fsspec_client/",
-    "aiohttp": "httpd/",
+    "aiohttp": ("httpd/", "ufs/http_engine.py"),
     "crc32c": "checksum.py",
 }
 RUN_MODULES = ("run.py", "server.py", "main.py")

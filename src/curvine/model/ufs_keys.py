@@ -83,6 +83,8 @@ _AZBLOB = SchemeKeys(
     required=("azure.account_name",),
 )
 
+_HTTP = SchemeKeys(keys=frozenset({"http.username", "http.password", "http.token"}))
+
 SCHEMES: dict[str, SchemeKeys] = {
     "file": SchemeKeys(frozenset({"file.chunk_size"})),
     "s3": _S3,
@@ -107,6 +109,8 @@ SCHEMES: dict[str, SchemeKeys] = {
         aliases={"oss.endpoint_url": "oss.endpoint"},
         required=("oss.endpoint", "oss.accessKeyId", "oss.accessKeySecret"),
     ),
+    "http": _HTTP,
+    "https": _HTTP,
     "cos": SchemeKeys(
         keys=frozenset(
             {

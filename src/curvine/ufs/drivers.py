@@ -85,6 +85,13 @@ def s3(uri: str, properties: Mapping[str, str], patience: Patience) -> Ufs:
     return ObjectUfs(uri, ObstoreObjects(store, names, place, part_size), prefix)
 
 
+def http(uri: str, properties: Mapping[str, str], patience: Patience) -> Ufs:
+    """http:// and https://, read-only."""
+    from curvine.ufs import http_ufs
+
+    return http_ufs.http(uri, properties, patience)
+
+
 def _endpoint(text: str, key: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.netloc:

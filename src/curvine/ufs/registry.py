@@ -35,6 +35,8 @@ _DRIVERS: dict[str, Make] = {
     "azure": drivers.azblob,
     "oss": drivers.oss,
     "cos": drivers.cos,
+    "http": drivers.http,
+    "https": drivers.http,
 }
 
 
@@ -97,7 +99,12 @@ def open_ufs(
     return _driver(scheme)(uri, resolved(found), patience)
 
 
-SCHEME_PREFIX = {"s3a": "s3", "gs": "gcs", "azblob": "azure"}  # of the properties, where it differs
+SCHEME_PREFIX = {
+    "s3a": "s3",
+    "gs": "gcs",
+    "azblob": "azure",
+    "https": "http",
+}  # of the properties, where it differs
 
 
 def _driver(scheme: str) -> Make:
