@@ -21,6 +21,7 @@ from curvine.model.inode import StorageState
 from curvine.model.job import JobState, JobStatus, LoadCommand, PendingExports
 from curvine.model.mount import MountInfo, MountOptions, WriteType
 from curvine.testing.cluster import MiniCluster
+from cv_runner import cv
 
 MIB = 1 << 20
 WEEK = 7 * 86_400_000
@@ -204,6 +205,8 @@ def test_a_failing_export_is_kept_shown_and_retried(cluster: MiniCluster, store:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
         assert {entry.path for entry in failing} == {"/data/dir"}
+        said = await asyncio.to_thread(cv, "--conf", cluster.conf_path, "umount", "/data", code=1)
+        assert "cv exports /data" in said and await fs.mount_of("/data") is not None
         cluster.master.kill()
         cluster.master.start()
         assert (await shown(fs)).waiting == 2, "what was not done is still to be done"

@@ -198,6 +198,9 @@ def test_as_a_tutorial_types_it(cluster: MiniCluster, server: SeaweedServer) -> 
             assert await until_cached(fs, "/minio/bar") == changed
 
         run(cluster, verified)
+        loaded = cv("--conf", cluster.conf_path, "load", "s3://data/tutorial/b*", "--watch")
+        assert "/minio/bar" in loaded
+        cv("--conf", cluster.conf_path, "load", "s3://data/tutorial/x*", code=1)
         for process in (cluster.master, *cluster.workers):
             assert SECRET not in process.output()
             assert SECRET.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()

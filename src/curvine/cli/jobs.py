@@ -26,6 +26,7 @@ from curvine.errors import (
     Unsupported,
 )
 from curvine.model.job import JobFiles, JobState, JobStatus, ListedJob, PendingExports
+from curvine.model.mount import cv_path_of, mount_of_uri
 from curvine.model.path import join
 from curvine.units import format_size, parse_duration
 
@@ -230,7 +231,14 @@ def transfer(arguments: tuple[str, ...]) -> None:
 
 async def _matches(fs: UnifiedFileSystem, source: str) -> list[str]:
     """What a pattern matches; what is none, or exists as it is, stands for itself."""
-    if "://" in source or not _PATTERN.search(source) or await fs.exists(source):
+    if not _PATTERN.search(source):
+        return [source]
+    if "://" in source:  # the same, where it is mounted
+        mount = mount_of_uri(await fs.mount_table(), source)
+        if mount is None:
+            raise InvalidArgument(f"{source} is not under any mount")
+        return await _matches(fs, cv_path_of(mount, source))
+    if await fs.exists(source):
         return [source]
     found = ["/"]
     for part in source.strip("/").split("/"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import click
@@ -14,14 +15,18 @@ from curvine.cli.mount_table import mount_row, print_checks, print_mounts
 from curvine.cli.output import output_option, print_json, print_pairs
 from curvine.cli.paths import CLUSTER_PATH, cluster_path
 from curvine.cli.progress import Meter
-from curvine.errors import CurvineError, InvalidArgument
+from curvine.errors import Common, CurvineError, InvalidArgument
 from curvine.model.credentials import EXPOSE
 from curvine.model.mount import MountInfo, WriteType
 from curvine.model.path import ROOT
+from curvine.wire.codes import CAP_REFERENCES
 
 if TYPE_CHECKING:
     from curvine.client.resync import Resynced
     from curvine.client.unified import UnifiedFileSystem
+
+
+_LOOK_AGAIN = 0.2  # s
 
 
 def _any_case(*words: str) -> click.Choice[str]:
@@ -116,18 +121,44 @@ def mount(
 
 @click.command()
 @click.argument("cv_path", type=CLUSTER_PATH)
+@click.option("--wait", is_flag=True, help="Wait until the under storage has all changes")
+@click.option("--force", is_flag=True, help="Also with changes that it has not got, and never gets")
 @output_option
 @pass_settings
-def umount(settings: Settings, cv_path: str, output: str) -> None:
-    """Untie the under storage at CV_PATH; cached data stay until they expire."""
+def umount(settings: Settings, cv_path: str, wait: bool, force: bool, output: str) -> None:
+    """Untie the under storage at CV_PATH; cached data stay until they expire.
+
+    Changes below an fs_mode mount that the under storage has not got yet would never reach it.
+    """
 
     async def use(fs: UnifiedFileSystem) -> None:
-        _row_at(await fs.mount_table(), cv_path)
+        row = _row_at(await fs.mount_table(), cv_path)
+        while row.write_type is WriteType.FS_MODE and not force:
+            waiting = await _not_exported(fs, cv_path)
+            if waiting is None:
+                break
+            if not wait:
+                raise Common(
+                    f"{waiting} and maybe more below {cv_path} are not in the under storage yet"
+                    f" (cv exports {cv_path}); --wait for them, or --force to give them up"
+                )
+            await asyncio.sleep(_LOOK_AGAIN)
         await fs.umount(cv_path)
 
     run_with_fs(settings, use)
     if output == "json":
         print_json({"unmounted": cv_path})
+
+
+async def _not_exported(fs: UnifiedFileSystem, cv_path: str) -> str | None:
+    """A path whose change waits to be exported; None without any, or where nobody can tell."""
+    cluster = fs.cluster
+    if not cluster.introduced:
+        await cluster.handshake()
+    if CAP_REFERENCES not in cluster.capabilities:
+        return None  # a master of another make has no such list
+    pending = await cluster.admin.pending_exports(cv_path, 1)
+    return pending.exports[0].path if pending.exports else None
 
 
 def _look(settings: Settings, check: bool, output: str) -> None:

@@ -23,6 +23,7 @@ from curvine.ufs.registry import open_ufs
 
 log = logging.getLogger(__name__)
 
+RETIRED_SECONDS = 3600.0  # open files go on in a storage whose mount has changed for so long
 MISS_SECONDS = 1.0  # one small call a second at most, and only while paths outside mounts are used
 
 
@@ -58,6 +59,8 @@ class MountTable:
         self._fetched = 0.0  # monotonic seconds
         self._refreshing: asyncio.Task[None] | None = None
         self._storages: dict[MountInfoKey, Ufs] = {}
+        self._current: dict[int, MountInfoKey] = {}  # mount id -> the key of its storage
+        self._retired: list[tuple[float, Ufs]] = []  # since when, oldest first
 
     async def all(self, fresh: bool = False) -> tuple[MountInfo, ...]:
         """Every mount; ``fresh`` asks the master."""
@@ -90,6 +93,7 @@ class MountTable:
         ufs = self._storages.get(key)
         if ufs is None:
             ufs = self._storages[key] = open_ufs(mount.ufs_path, self.secrets.filled(mount))
+        self._current[mount.mount_id] = key
         return ufs
 
     async def close(self) -> None:
@@ -98,9 +102,10 @@ class MountTable:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        storages, self._storages = self._storages, {}
-        for ufs in storages.values():
+        storages, self._storages = list(self._storages.values()), {}
+        for ufs in [*storages, *(ufs for _, ufs in self._retired)]:
             await ufs.close()
+        self._retired = []
 
     def _stale(self) -> bool:
         return self._clock.monotonic() - self._fetched >= self._ttl
@@ -122,6 +127,19 @@ class MountTable:
         await self.secrets.prepare(mounts)
         self._mounts = mounts
         self._fetched = self._clock.monotonic()
+        await self._retire()
+
+    async def _retire(self) -> None:
+        """Forget storages of mounts that are gone or have other properties by now. Files that are
+        open in one keep it for a while longer."""
+        now = self._clock.monotonic()
+        there = {mount.mount_id for mount in self._mounts or ()}
+        self._current = {known: key for known, key in self._current.items() if known in there}
+        wanted = set(self._current.values())
+        for key in [key for key in self._storages if key not in wanted]:
+            self._retired.append((now, self._storages.pop(key)))
+        while self._retired and now - self._retired[0][0] > RETIRED_SECONDS:
+            await self._retired.pop(0)[1].close()
 
 
 MountInfoKey = tuple[str, tuple[tuple[str, str], ...], tuple[tuple[str, int, int], ...]]

@@ -209,7 +209,7 @@ def copy_of(copy: FileStatus, source: UfsStatus | UfsReader) -> bool:
     return kept.same_content(source)
 
 
-def copied(source: UfsReader) -> SetAttr:
+def copied(source: UfsReader | UfsStatus) -> SetAttr:
     """What makes a complete copy of ``source`` valid: its time, and its etag where there is one."""
     if source.etag is None:
         return SetAttr(ufs_mtime=source.mtime, remove_x_attr=(ETAG_XATTR,))

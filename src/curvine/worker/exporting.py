@@ -17,7 +17,7 @@ from curvine.client.files import ReadableFile
 from curvine.errors import Common, CurvineError, InvalidArgument, NotFound, UfsFailed
 from curvine.model.inode import FileStatus, FileType, SetAttr, StorageState
 from curvine.model.job import LoadTask
-from curvine.ufs.base import Ufs, UfsStatus, UfsWriter
+from curvine.ufs.base import Ufs, UfsStatus, UfsWriter, copied
 from curvine.ufs.partial import PARTIAL_PREFIX
 from curvine.worker.iopool import IoPool
 from curvine.worker.staging import copy_range
@@ -66,7 +66,7 @@ class Exporter:
         try:
             await self._client.ns.set_attr(
                 path,
-                SetAttr(ufs_mtime=found.mtime),
+                copied(found),
                 unchanged_since=status.ctime or status.mtime,
             )
         except NotFound:
