@@ -82,7 +82,7 @@ async def open_file_system(conf: ClusterConf, component: str) -> UnifiedFileSyst
         raise NoMaster(
             f"no master answers at {masters}{reason}. Is it running? Another one is named by "
             "master_addrs='HOST:PORT', `cv up --detach` starts a cluster on this machine"
-        ) from error
+        ) from None
     except BaseException:
         await cluster.close()
         raise

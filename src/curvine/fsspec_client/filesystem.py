@@ -188,21 +188,13 @@ class CurvineFileSystem(Transfers, AsyncFileSystem):
             return names
         return [info_of(entry, name) for entry, name in zip(entries, names, strict=True)]
 
-    async def _created(self, path: str) -> datetime:
-        return datetime.fromtimestamp((await self._info(path))["created"], UTC)
-
-    async def _modified(self, path: str) -> datetime:
-        return datetime.fromtimestamp((await self._info(path))["mtime"], UTC)
-
     def created(self, path: str) -> datetime:
         """When the entry last changed in any way (ctime): the cluster keeps no other."""
-        when: datetime = sync(self.loop, self._created, path)
-        return when
+        return datetime.fromtimestamp(self.info(path)["created"], UTC)
 
     def modified(self, path: str) -> datetime:
         """When the content last changed."""
-        when: datetime = sync(self.loop, self._modified, path)
-        return when
+        return datetime.fromtimestamp(self.info(path)["mtime"], UTC)
 
     def ukey(self, path: str) -> str:
         """A text that changes whenever the content does."""
@@ -315,12 +307,24 @@ class CurvineFileSystem(Transfers, AsyncFileSystem):
     ) -> bytes:
         """Bytes [start, end) of a file; negative positions count from its end."""
         path = self._strip_protocol(path)
+        if start is None and end is None:
+            small = LoopThread.of_this_process().run(self._small_file(path))
+            if small is not None:
+                return small
         source = Source(lambda: self.open_reader(path))
         try:
             start, end, _length = slice(start, end).indices(source.length)
             return source.read(start, end - start)
         finally:
             source.close()
+
+    async def _small_file(self, path: str) -> bytes | None:
+        """All bytes of a file that one message brings: sooner than a descriptor would come."""
+        reader = await self.open_reader(path)
+        if reader.length <= GET_LIMIT:
+            return bytes(await read_whole(reader))
+        await reader.close()
+        return None
 
     async def _cat_file(
         self, path: str, start: int | None = None, end: int | None = None, **_: Any

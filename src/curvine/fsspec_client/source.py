@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bytes of one open file for a synchronous reader: from a descriptor where they are near.
 
-A file that is one block of this node's worker is read by the calling thread from the worker's file
-(its descriptor was passed, docs/adr/0002); everything else is asked of the client's loop. A child
-process keeps the descriptor and opens everything else anew. Offsets and lengths are bytes.
+A file that is one block of this node's worker is read by the calling thread from the worker's file,
+whose descriptor it was given (ARCHITECTURE.md, a warm read); everything else is asked of the
+client's loop. A child process keeps the descriptor and opens everything else anew. Offsets and
+lengths are bytes.
 """
 
 from __future__ import annotations
