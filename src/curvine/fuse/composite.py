@@ -24,6 +24,7 @@ from curvine.client.mounts import CrossesMounts
 from curvine.errors import AlreadyExists, CurvineError, NotFound, ReadOnly
 from curvine.fuse.contract import FileSystem, Reader, Recoverable, Writer
 from curvine.fuse.nodes import ORPHANS
+from curvine.fuse.placenumbers import PlaceName, PlaceNumbers
 from curvine.model.inode import FileStatus, FileType, SetAttr
 from curvine.model.lock import FileLock
 from curvine.model.path import ROOT, is_under, join, relative, split
@@ -44,6 +45,12 @@ class Place:
     files: FileSystem
     read_only: bool = False
     cluster: object = field(default_factory=object)  # places of one cluster share it
+    cluster_name: str = ""  # the same in every server of a mount
+
+    @property
+    def name(self) -> PlaceName:
+        """What stays the same when the place is made again."""
+        return PlaceName(self.path, self.fs_path, self.cluster_name)
 
     def inner(self, path: str) -> str:
         """The cluster's path for a path of the mount."""
@@ -54,8 +61,11 @@ class Place:
 class CompositeFileSystem:
     """Satisfies ``contract.FileSystem``."""
 
-    def __init__(self, places: Sequence[Place], now_ms: int) -> None:
-        self._places: list[Place] = []  # all that ever were: the index is a place's number
+    def __init__(
+        self, places: Sequence[Place], now_ms: int, numbers: PlaceNumbers | None = None
+    ) -> None:
+        self._numbers = numbers or PlaceNumbers()
+        self._places: dict[int, Place] = {}  # all that this server ever showed, by number
         self._now_ms = now_ms
         self.show(places)
 
@@ -67,7 +77,9 @@ class CompositeFileSystem:
     def show(self, places: Sequence[Place]) -> None:
         """From now on these places are seen; what is open in others stays usable."""
         self._shown = tuple(places)
-        self._places += [place for place in places if place not in self._places]
+        self._numbers.show(place.name for place in places)
+        for place in places:
+            self._places[self._numbers.of(place.name)] = place
         self._deepest_first = sorted(places, key=lambda p: len(p.path), reverse=True)
         self._leading = {ROOT}  # synthetic, unless a place lies over them
         for place in places:
@@ -87,10 +99,10 @@ class CompositeFileSystem:
     def _orphans_place(self, path: str) -> Place:
         """The place that an orphan's name tells."""
         name = split(path)[1]
-        index = int(name) >> PLACE_SHIFT if name.isdecimal() else 0
-        if index >= len(self._places):
+        number = int(name) >> PLACE_SHIFT if name.isdecimal() else min(self._places, default=0)
+        if number not in self._places:
             raise NotFound(path)
-        return self._places[index]
+        return self._places[number]
 
     def _at(self, path: str) -> tuple[FileSystem, str]:
         """Who serves ``path``, under which path of its own. NotFound for synthetic directories."""
@@ -115,7 +127,7 @@ class CompositeFileSystem:
     def _number(self, path: str) -> int:
         orphan = is_under(path, ORPHANS)
         place = self._orphans_place(path) if orphan else self._place(path)
-        return self._places.index(place) if place is not None else 0
+        return self._numbers.of(place.name) if place is not None else 0
 
     @staticmethod
     def _numbered(status: FileStatus, number: int) -> FileStatus:
@@ -301,19 +313,27 @@ class CompositeFileSystem:
 
     async def _orphan_sessions(self) -> Sequence[FileStatus]:
         found: dict[str, FileStatus] = {}
-        for place in self._places:
-            try:
-                found.update({s.name: s for s in await place.files.list(ORPHANS)})
-            except CurvineError as error:
-                _log.debug("orphans of the cluster behind %s: %s", place.path, error)
+        for sessions in await self._everywhere(lambda files: files.list(ORPHANS)):
+            found.update({status.name: status for status in sessions})
         return list(found.values())
 
     async def _delete_session(self, path: str) -> None:
-        for place in self._places:
+        await self._everywhere(lambda files: files.delete(path, recursive=True))
+
+    async def _everywhere(self, ask: Callable[[FileSystem], Awaitable[Any]]) -> Sequence[Any]:
+        """What clusters answer; one that is away holds nobody up, least of all the end."""
+
+        async def of(place: Place) -> Sequence[Any]:
             try:
-                await place.files.delete(path, recursive=True)
-            except CurvineError as error:
-                _log.debug("%s behind %s: %s", path, place.path, error)
+                async with asyncio.timeout(_INFO_SECONDS):
+                    return [await ask(place.files)]
+            except (CurvineError, TimeoutError) as error:
+                _log.debug("orphans of the cluster behind %s: %s", place.path, error)
+                return []
+
+        places = {id(place.cluster): place for place in self._places.values()}
+        answers = await asyncio.gather(*(of(place) for place in places.values()))
+        return [answer for found in answers for answer in found]
 
 
 class _Tagged:

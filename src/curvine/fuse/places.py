@@ -6,8 +6,11 @@ Clients live as long as the given exit stack. Places of the same masters and opt
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
@@ -22,8 +25,10 @@ from curvine.errors import CurvineError
 from curvine.fuse.composite import CompositeFileSystem, Place
 from curvine.fuse.contract import FileSystem
 from curvine.fuse.emptyfs import EmptyFileSystem
+from curvine.fuse.placenumbers import PlaceName, PlaceNumbers
 from curvine.model.path import ROOT, is_under
 
+LOCAL_SECONDS = 3.0  # to find out whether bytes are on this node
 _PREFIX = "client."
 
 
@@ -36,10 +41,11 @@ class Shown(NamedTuple):
 
     async def may_be_local(self) -> bool:
         """Whether any byte shown can lie on this node: in a worker here or in a local directory.
-        When a cluster does not answer, yes."""
+        When a cluster does not answer soon, yes: it must not hold up the others."""
         try:
-            return any([await _may_be_local(files, path) for files, path in self.parts])
-        except CurvineError:
+            async with asyncio.timeout(LOCAL_SECONDS):
+                return any([await _may_be_local(files, path) for files, path in self.parts])
+        except (CurvineError, TimeoutError):
             return True
 
 
@@ -77,13 +83,20 @@ def conf_of_place(conf: ClusterConf, mount: FuseMount) -> ClusterConf:
     }
     if mount.master_addrs:
         changes["master_addrs"] = mount.master_addrs
-    replace = msgspec.structs.replace
-    conf = replace(conf, client=replace(conf.client, **changes))
+    changed = msgspec.structs.replace
+    conf = changed(conf, client=changed(conf.client, **changes))
     if mount.cluster_id:
-        conf = replace(conf, cluster_id=mount.cluster_id)
+        conf = changed(conf, cluster_id=mount.cluster_id)
     if mount.token_file:
-        conf = replace(conf, auth=replace(conf.auth, token_file=mount.token_file))
+        conf = changed(conf, auth=changed(conf.auth, token_file=mount.token_file))
     return conf
+
+
+def _place(path: str, fs_path: str, files: UnifiedFileSystem, read_only: bool) -> Place:
+    conf = files.cluster.conf
+    masters = (f"{host}:{port}" for host, port in conf.client_master_addrs())
+    name = f"{conf.cluster_id} {','.join(masters)}"
+    return Place(path, fs_path, files, read_only, cluster=files, cluster_name=name)
 
 
 class Places:
@@ -102,11 +115,11 @@ class Places:
             if not fuse.fs_path:
                 return []
             files = await self.files(conf)
-            return [Place(ROOT, fuse.fs_path, files, fuse.readonly, cluster=files)]
+            return [_place(ROOT, fuse.fs_path, files, fuse.readonly)]
         places = []
         for mount in fuse.mounts:
             files = await self.files(conf_of_place(conf, mount))
-            places.append(Place(mount.path, mount.fs_path, files, mount.read_only, cluster=files))
+            places.append(_place(mount.path, mount.fs_path, files, mount.read_only))
         return places
 
     async def files(self, conf: ClusterConf) -> UnifiedFileSystem:
@@ -120,8 +133,31 @@ class Places:
         return files
 
 
-async def open_files(places: Places, conf: ClusterConf, *, changeable: bool) -> Shown:
-    """What ``conf`` says that is to be shown. ``changeable``: places may come and go later."""
+def following(current: Sequence[Place], wanted: Sequence[Place]) -> list[Place]:
+    """What to show after ``current``. A Dataset with one mount shows it as the root, one with
+    several as directories: what somebody uses under the old path stays there while it is wanted."""
+    paths = {place.path for place in wanted}
+    content = {(place.fs_path, place.cluster_name, id(place.files)): place for place in wanted}
+    kept = []
+    for place in current:
+        same = content.get((place.fs_path, place.cluster_name, id(place.files)))
+        if same is not None and place.path not in paths and ROOT in (place.path, same.path):
+            kept.append(replace(place, read_only=same.read_only))
+    return [*wanted, *kept]
+
+
+def _shown_before(names: Sequence[PlaceName], wanted: Sequence[Place]) -> list[Place]:
+    """What a server that was killed showed, as far as it is wanted at some path."""
+    content = {(place.fs_path, place.cluster_name): place for place in wanted}
+    found = ((name, content.get((name.fs_path, name.cluster))) for name in names)
+    return [replace(place, path=name.path) for name, place in found if place is not None]
+
+
+async def open_files(
+    places: Places, conf: ClusterConf, *, changeable: bool, numbers: PlaceNumbers | None = None
+) -> Shown:
+    """What ``conf`` says that is to be shown. ``changeable``: places may come and go later, and
+    ``numbers`` remembers them."""
     fuse = conf.fuse
     if not fuse.mounts and not changeable:
         if not fuse.fs_path:
@@ -132,7 +168,9 @@ async def open_files(places: Places, conf: ClusterConf, *, changeable: bool) -> 
     parts = [(await places.files(conf_of_place(conf, m)), m.fs_path) for m in fuse.mounts]
     if found and not parts:
         parts = [(await places.files(conf), fuse.fs_path)]
-    return Shown(CompositeFileSystem(found, SystemClock().now_ms()), ROOT, tuple(parts))
+    if numbers is not None:
+        found = following(_shown_before(numbers.shown_last, found), found)
+    return Shown(CompositeFileSystem(found, SystemClock().now_ms(), numbers), ROOT, tuple(parts))
 
 
 async def _open_cluster(

@@ -18,16 +18,15 @@ import logging
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 
 from curvine.config.schema import ClusterConf
 from curvine.errors import ConfigError, CurvineError
-from curvine.fuse.composite import CompositeFileSystem, Place
+from curvine.fuse.composite import CompositeFileSystem
 from curvine.fuse.flags import parse_flags
-from curvine.fuse.places import Places
+from curvine.fuse.placenumbers import PlaceNumbers
+from curvine.fuse.places import Places, following
 from curvine.fuse.run import read_conf
-from curvine.model.path import ROOT
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +42,14 @@ Fingerprint = tuple[tuple[str, int, int], ...]
 def is_changeable(env: Mapping[str, str]) -> bool:
     """Whether the configuration of this mount may change."""
     return bool(env.get(SOURCE) and env.get(REFRESH))
+
+
+def place_numbers(env: Mapping[str, str], *, resume: bool) -> PlaceNumbers | None:
+    """The numbers of this mount's places; None when they are always the same."""
+    if not is_changeable(env):
+        return None
+    conf = env.get("CURVINE_CONF_FILE", "")
+    return PlaceNumbers(f"{conf}.places" if conf else "", resume=resume)
 
 
 def conf_now(env: Mapping[str, str], otherwise: ClusterConf) -> ClusterConf:
@@ -74,19 +81,6 @@ def fingerprint(source: str) -> Fingerprint:
                 continue
             found.append((name, status.st_ino, status.st_mtime_ns))
     return tuple(found)
-
-
-def changes(current: Sequence[Place], wanted: Sequence[Place]) -> list[Place]:
-    """What to show next. A Dataset with one mount shows it as the root, one with several as
-    directories: what somebody uses under the old path stays there as long as it is wanted."""
-    paths = {place.path for place in wanted}
-    content = {(place.fs_path, id(place.files)): place for place in wanted}
-    kept = []
-    for place in current:
-        same = content.get((place.fs_path, id(place.files)))
-        if same is not None and place.path not in paths and ROOT in (place.path, same.path):
-            kept.append(replace(place, read_only=same.read_only))
-    return [*wanted, *kept]
 
 
 class Follower:
@@ -140,17 +134,17 @@ class Follower:
             return False
         self._warn(conf)
         current = self._files.shown
-        following = changes(current, wanted)
-        if set(following) == set(current):
+        shown = following(current, wanted)
+        if set(shown) == set(current):
             _log.info("the configuration was written again, nothing differs")
             return True
         for place in current:
-            if place not in following:
+            if place not in shown:
                 _log.info("%s = curvine://%s is not shown any more", place.path, place.fs_path)
-        for place in following:
+        for place in shown:
             if place not in current:
                 _log.info("%s = curvine://%s is shown now", place.path, place.fs_path)
-        self._files.show(following)
+        self._files.show(shown)
         return True
 
     def _refresh(self) -> None:

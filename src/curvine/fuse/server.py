@@ -48,7 +48,7 @@ from curvine.fuse.orphans import Orphans, host_process, session_name
 from curvine.fuse.pages import MountPages
 from curvine.fuse.passthrough import Passthrough
 from curvine.fuse.places import Places, Shown, open_files
-from curvine.fuse.reload import Follower, conf_now, is_changeable
+from curvine.fuse.reload import Follower, conf_now, is_changeable, place_numbers
 from curvine.fuse.session import DeviceLoop, Session
 from curvine.fuse.settings import Settings, settings_of
 from curvine.fuse.surroundings import Errands, Surroundings
@@ -105,9 +105,11 @@ async def _serve(link: SupervisorLink, conf: ClusterConf) -> None:
         conf = replaced(conf, client=client)
     async with AsyncExitStack() as stack:
         places = Places(stack, name)
-        shown = await open_files(places, conf, changeable=is_changeable(os.environ))
+        numbers = place_numbers(os.environ, resume=link.launch.restarts > 0)
+        changeable = is_changeable(os.environ)
+        shown = await open_files(places, conf, changeable=changeable, numbers=numbers)
         follower = None
-        if isinstance(shown.files, CompositeFileSystem) and is_changeable(os.environ):
+        if isinstance(shown.files, CompositeFileSystem) and changeable:
             follower = Follower(shown.files, places, conf, os.environ)
         await _mount(link, conf, shown, budget, follower)
 
