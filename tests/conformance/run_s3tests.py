@@ -32,7 +32,7 @@ _SECTION = """
 display_name = {user}
 user_id = {id}
 email = {user}@example.com
-api_name = default
+api_name =
 access_key = key-of-{user}
 secret_key = {secret}
 tenant = testx
@@ -73,7 +73,7 @@ def main() -> int:
         settings = {"s3_gateway": {"credentials_path": str(root / "credentials.jsonl")}}
         cluster = MiniCluster(root / "cluster", settings=settings)
         _add_users(cluster)
-        with cluster, MiniGateway(cluster, "--region", "default") as gateway:
+        with cluster, MiniGateway(cluster) as gateway:
             (root / "s3tests.conf").write_text(_configuration(gateway.endpoint))
             marks = " and ".join(f"not {mark}" for mark in known["not_offered"]["marks"])
             command = [

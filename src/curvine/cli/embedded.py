@@ -40,6 +40,13 @@ directory_option = click.option(
     metavar="[TYPE:SIZE]PATH",
     help="Where blocks go, e.g. [SSD:10GB]/data; only for a new cluster. May be repeated.",
 )
+@click.option(
+    "--s3",
+    metavar="[HOST:PORT]",
+    is_flag=False,
+    flag_value="",
+    help="Start the S3 gateway as well, at s3_gateway.listen unless HOST:PORT is given.",
+)
 @click.option("--free-ports", is_flag=True, help="Never the standard ports; for a new cluster.")
 @click.option("--detach", is_flag=True, help="Return once everything answers.")
 @output_option
@@ -47,6 +54,7 @@ def up(
     directory: str | None,
     mount: str | None,
     data_dirs: tuple[str, ...],
+    s3: str | None,
     free_ports: bool,
     detach: bool,
     output: str,
@@ -60,7 +68,7 @@ def up(
     cluster = Cluster(home)
     with home.locked():
         try:
-            started = cluster.up(mount, data_dirs, standard_ports=not free_ports)
+            started = cluster.up(mount, data_dirs, not free_ports, s3)
         except BaseException:
             if not detach:
                 cluster.down()
@@ -71,8 +79,10 @@ def up(
     for state in cluster.states():
         if state.state == "running":
             fresh = any(record.role == state.role for record in started)
-            click.echo(f"{state.role:>7} {'started' if fresh else 'runs'}: {state.address}")
+            click.echo(f"{state.role:>10} {'started' if fresh else 'runs'}: {state.address}")
     click.echo(f"  conf: {home.conf}")
+    if s3 is not None:
+        click.echo(f"A key:  curvine-s3-gateway --conf {home.conf} credential generate")
     if detach:
         click.echo(f"Try:  cv --conf {home.conf} report     Stop:  cv down --dir {home.directory}")
         return

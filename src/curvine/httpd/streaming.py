@@ -137,13 +137,15 @@ class StreamServer:
         self._explain = explain
         self._name = name
         self._once = OnceLogger(_log)
-        self.connections = connections or Connections(
-            MAX_CONNECTIONS,
-            waiting_seconds=REQUEST_SECONDS,
-            idle_seconds=IDLE_SECONDS,
-            busy_seconds=STALL_SECONDS,
-            answer_seconds=float("inf"),
-        )
+        if connections is None:
+            connections = Connections(
+                MAX_CONNECTIONS,
+                waiting_seconds=REQUEST_SECONDS,
+                idle_seconds=IDLE_SECONDS,
+                busy_seconds=STALL_SECONDS,
+                answer_seconds=float("inf"),
+            )
+        self.connections = connections
         self._web: web.Server | None = None
         self._server: asyncio.Server | None = None
 
@@ -176,7 +178,7 @@ class StreamServer:
             max_field_size=MAX_FIELD,
             max_headers=MAX_HEADERS,
             lingering_time=_LINGER,
-            keepalive_timeout=0,  # the guard's business
+            keepalive_timeout=2 * IDLE_SECONDS,  # the guard is earlier
             tcp_keepalive=False,  # set on the listening socket
             read_bufsize=_READ_AHEAD,
             auto_decompress=False,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An embedded cluster: master, worker and an optional mount as separate processes.
+"""An embedded cluster: master, worker, optional mount and S3 gateway as separate processes.
 
 ``up`` starts what is missing and waits until everything answers; ``down`` stops in the opposite
 order and never deletes data (decision 29).
@@ -26,7 +26,9 @@ MODULES = {
     "master": "curvine.master.run",
     "worker": "curvine.worker.run",
     "fuse": "curvine.fuse.run",
+    "s3-gateway": "curvine.s3.run",
 }
+S3_READY = "curvine-s3-gateway ready http="
 START_PATIENCE = 60.0  # seconds until a cluster must answer
 STOP_PATIENCE = 20.0  # seconds until SIGKILL
 _LOOK = 0.1  # seconds between two looks
@@ -49,7 +51,11 @@ class Cluster:
         self.home = home
 
     def up(
-        self, mount: str | None, data_dirs: tuple[str, ...] = (), standard_ports: bool = True
+        self,
+        mount: str | None,
+        data_dirs: tuple[str, ...] = (),
+        standard_ports: bool = True,
+        s3: str | None = None,
     ) -> tuple[Record, ...]:
         """Start what is missing; return what was started once everything answers.
 
@@ -66,6 +72,9 @@ class Cluster:
             if target is not None:
                 arguments = ("--mnt-path", target, "--fs-path", "/")
                 self._start(started, "fuse", arguments, "curvine-fuse ready")
+            if s3 is not None:
+                listen = ("--listen", s3) if s3 else ()
+                self._start(started, "s3-gateway", listen, S3_READY)
         except BaseException:
             for record in reversed(started):
                 self._stop(record)
@@ -103,7 +112,7 @@ class Cluster:
                     role,
                     "running" if running else "died",
                     record.pid if running else None,
-                    addresses.get(role) or mount_path(record),
+                    addresses.get(role) or _address(record),
                     record.log,
                 )
             )
@@ -196,6 +205,13 @@ class Cluster:
             return asyncio.run(look())
         except CurvineError:
             return False
+
+
+def _address(record: Record) -> str:
+    """Where a recorded mount or gateway is."""
+    if record.role == "fuse":
+        return mount_path(record)
+    return (processes.log_text(record).rpartition(S3_READY)[2].split() or [""])[0]
 
 
 def mount_path(record: Record) -> str:

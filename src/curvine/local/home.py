@@ -22,7 +22,7 @@ import msgspec
 
 from curvine.errors import ConfigError
 
-ROLES = ("master", "worker", "fuse")
+ROLES = ("master", "worker", "fuse", "s3-gateway")
 STANDARD_PORTS = (8995, 8996, 8997, 9001, 9002, 9003)
 _LOOPBACK = "127.0.0.1"
 

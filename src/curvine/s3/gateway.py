@@ -26,6 +26,7 @@ from curvine.s3.credentials import Credentials
 from curvine.s3.errors import S3Error, translated
 from curvine.s3.ops import cors
 from curvine.s3.request import S3Request
+from curvine.s3.siblings import Siblings
 from curvine.s3.sigv4 import check_time, read_claim, unsigned_claim, verify
 from curvine.s3.store import Store
 from curvine.s3.table import find
@@ -42,8 +43,14 @@ class S3Gateway:
     """One process of the gateway."""
 
     def __init__(
-        self, conf: S3GatewayConf, fs: UnifiedFileSystem, credentials: Credentials, clock: Clock
+        self,
+        conf: S3GatewayConf,
+        fs: UnifiedFileSystem,
+        credentials: Credentials,
+        clock: Clock,
+        siblings: str = "",
     ) -> None:
+        """``siblings``: the directory of the processes that share the port, if there are several"""
         store = Store(fs, clock)
         self._executor = ThreadPoolExecutor(4, "s3-hash")
         known = credentials.owner_of_id
@@ -55,6 +62,7 @@ class S3Gateway:
         self._domains = ("localhost", *conf.domains)
         self._registry = Registry(S3_GATEWAY)
         self._registry.before_scrape(lambda: show_process(self._registry))
+        self._siblings = Siblings(siblings, self._registry.text) if siblings else None
         self._counts: Counter[tuple[str, str]] = Counter()
         self._registry.before_scrape(self._show_counts)
         self.server = StreamServer(self.serve, _unreadable, name="curvine-s3-gateway")
@@ -69,11 +77,15 @@ class S3Gateway:
         await self._credentials.refresh()
         if not self._credentials.count:
             _log.warning("there are no credentials: every request will be refused")
+        if self._siblings is not None:
+            await self._siblings.start()
         return await self.server.start(sock)
 
     async def close(self) -> None:
         """Stop."""
         await self.server.close()
+        if self._siblings is not None:
+            await self._siblings.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def serve(self, raw: Incoming) -> Outgoing:
@@ -82,7 +94,7 @@ class S3Gateway:
         name, request = "unknown", None
         began = time.perf_counter()
         try:
-            page = self._page(raw)
+            page = await self._page(raw)
             if page is not None:
                 return page
             request = S3Request(raw, request_id, self._domains)
@@ -140,7 +152,7 @@ class S3Gateway:
         caller = Caller(credential.owner, credential.owner == ADMIN)
         return Call(request, self._parts, caller, claim, key)
 
-    def _page(self, raw: Incoming) -> Outgoing | None:
+    async def _page(self, raw: Incoming) -> Outgoing | None:
         """/healthz and /metrics, for who signs nothing."""
         if raw.method not in ("GET", "HEAD") or raw.target not in ("/healthz", "/metrics"):
             return None
@@ -148,8 +160,9 @@ class S3Gateway:
             return None
         if raw.target == "/healthz":
             return Outgoing(200, (("Content-Type", "text/plain; charset=utf-8"),), b"ok")
-        text = self._registry.text().encode()
-        return Outgoing(200, (("Content-Type", CONTENT_TYPE),), text)
+        siblings = self._siblings
+        text = self._registry.text() if siblings is None else await siblings.metrics()
+        return Outgoing(200, (("Content-Type", CONTENT_TYPE),), text.encode())
 
     def _show_counts(self) -> None:
         for labels, count in self._counts.items():

@@ -13,10 +13,12 @@ import asyncio
 import gc
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 
 import uvloop
@@ -45,9 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         loaded = _configuration(arguments)
         if arguments.command == "credential":
             return credential_commands.run(loaded, arguments)
-        if loaded.conf.s3_gateway.processes > 1 and not arguments.shared:
+        if loaded.conf.s3_gateway.processes > 1 and not arguments.siblings:
             return _supervise(loaded, list(sys.argv[1:] if argv is None else argv))
-        return uvloop.run(_serve(loaded, shared=arguments.shared))
+        return uvloop.run(_serve(loaded, siblings=arguments.siblings))
     except CurvineError as error:
         print(f"ERROR: {error.message}", file=sys.stderr)
         return 1
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--conf", metavar="FILE", help="configuration file (TOML)")
     parser.add_argument("--listen", metavar="HOST:PORT", help="address (s3_gateway.listen)")
     parser.add_argument("--region", help="region named in signatures (s3_gateway.region)")
-    parser.add_argument("--shared", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--siblings", default="", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=ANNOUNCED_VERSION)
     credential_commands.add_to(parser.add_subparsers(dest="command"))
     return parser
@@ -85,7 +87,7 @@ def listen_address(text: str) -> tuple[str, int]:
     return ("127.0.0.1" if host == "localhost" else host), int(port)
 
 
-async def _serve(loaded: LoadedConf, *, shared: bool) -> int:
+async def _serve(loaded: LoadedConf, *, siblings: str) -> int:
     conf = loaded.conf
     logs.setup_from(conf.log, "curvine-s3-gateway.log")
     for warning in loaded.warnings:
@@ -96,12 +98,12 @@ async def _serve(loaded: LoadedConf, *, shared: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    sock = listen_shared(host, port, shared=shared)
+    sock = listen_shared(host, port, shared=bool(siblings))
     async with ClusterClient(conf, component="s3-gateway") as cluster:
         fs = UnifiedFileSystem(cluster)
         file = credential_file(conf, fs)
         credentials = Credentials(file, key_file(conf), os.environ, clock)
-        gateway = S3Gateway(conf.s3_gateway, fs, credentials, clock)
+        gateway = S3Gateway(conf.s3_gateway, fs, credentials, clock, siblings)
         cleaning = asyncio.create_task(chores.run(fs, clock, conf.s3_gateway.upload_expiry))
         try:
             address = await gateway.start(sock)
@@ -124,7 +126,8 @@ def _supervise(loaded: LoadedConf, argv: list[str]) -> int:
     host, port = listen_address(conf.listen)
     held = listen_held(host, port)
     address = held.getsockname()
-    argv += ["--shared", "--listen", f"[{address[0]}]:{address[1]}"]
+    directory = tempfile.mkdtemp(prefix="curvine-s3-")
+    argv += ["--siblings", directory, "--listen", f"[{address[0]}]:{address[1]}"]
     command = [sys.executable, "-m", "curvine.s3.run", *argv]
     children = [subprocess.Popen(command) for _ in range(conf.processes)]
     stopping = False
@@ -152,6 +155,7 @@ def _supervise(loaded: LoadedConf, argv: list[str]) -> int:
     for child in children:
         child.wait()
     held.close()
+    shutil.rmtree(directory, ignore_errors=True)
     return 0 if failures < conf.processes else 1
 
 
