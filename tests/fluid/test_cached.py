@@ -78,6 +78,8 @@ def test_the_gate_opens_when_it_is_warm(pod: str) -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert loaded.returncode == 0, loaded.stderr
+    code, out, _ = invoke("--master-addrs", pod, "fluid", "load", "/none")
+    assert code == 1
     code, out, error = invoke("fluid", "wait", "--timeout", "20s", "--output", "json")
     assert code == 0, error
     assert json.loads(out) == {"files": 4, "size": 16384, "cached": 16384}

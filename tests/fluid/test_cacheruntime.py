@@ -200,7 +200,7 @@ def test_fluids_end_to_end_test(node: Node) -> None:
     assert write.returncode == 0, write.stderr
     loaded = {"FLUID_DATALOAD_DATA_PATH": "/minio"}
     node.run("worker", "./dataload.sh", **loaded)
-    node.run("worker", "./dataload.sh", **loaded)
+    assert "loading /minio" in node.run("worker", "./dataload.sh")  # all there is, once more
     assert node.shell(f"cat {node.target}/minio/bar").stdout == "helloworld\n"
     summary = json.loads(node.run("master", "./reportSummary.sh"))
     wanted = {"cached", "cachedPercentage", "cacheCapacity", "cacheHitRatio"}

@@ -13,8 +13,10 @@ import click
 
 from curvine.cli.context import Settings, pass_settings, run_with_fs
 from curvine.cli.mount_options import canonical_uri
-from curvine.errors import AlreadyExists, ConfigError, CurvineError
+from curvine.cli.paths import cluster_path
+from curvine.errors import AlreadyExists, CurvineError
 from curvine.model.inode import TtlAction
+from curvine.model.path import is_under
 
 if TYPE_CHECKING:
     from curvine.client.unified import UnifiedFileSystem
@@ -84,23 +86,39 @@ async def _mount(fs: UnifiedFileSystem, one: Wanted, *, update: bool) -> None:
 def load(settings: Settings, paths: tuple[str, ...]) -> None:
     """Load paths, for a DataLoad or a DataProcess; exit code 0 only if every one is loaded.
 
+    Of a path above mounts, every mount is loaded; what lies in the cluster itself needs no loading.
     Without PATH: those in FLUID_DATALOAD_DATA_PATH. The masters are found in the configuration,
     in runtime.json, or by the name of the Dataset.
     """
     from curvine.fluid.dataload import find_masters, wanted_paths
 
-    wanted = paths or wanted_paths(os.environ)
+    if not (settings.conf or settings.master_addrs or os.environ.get("CURVINE_CONF_FILE")):
+        settings.master_addrs = find_masters(os.environ)
+    wanted = tuple(cluster_path(path) for path in paths or wanted_paths(os.environ))
     command = [sys.executable, "-m", "curvine.cli.main"]
-    if settings.conf or settings.master_addrs or os.environ.get("CURVINE_CONF_FILE"):
-        command += ["--conf", settings.conf] if settings.conf else []
-        command += ["--master-addrs", settings.master_addrs] if settings.master_addrs else []
-    else:
-        command += ["--master-addrs", find_masters(os.environ)]
+    command += ["--conf", settings.conf] if settings.conf else []
+    command += ["--master-addrs", settings.master_addrs] if settings.master_addrs else []
+
+    async def use(fs: UnifiedFileSystem) -> list[tuple[str, list[str]]]:
+        table = [row.cv_path for row in await fs.mount_table()]
+        return [(path, await _loadable(fs, path, table)) for path in wanted]
+
     failed = []
-    for path in wanted:
-        click.echo(f"loading {path}")
-        sys.stdout.flush()
-        if subprocess.run([*command, "load", path, "--watch"], check=False).returncode:
-            failed.append(path)
+    for path, parts in run_with_fs(settings, use):
+        if not parts:
+            click.echo(f"{path} lies in the cluster itself: there is nothing to load")
+        for part in parts:
+            click.echo(f"loading {part}")
+            sys.stdout.flush()
+            if subprocess.run([*command, "load", part, "--watch"], check=False).returncode:
+                failed.append(part)
     if failed:
-        raise ConfigError(f"{len(failed)} of {len(wanted)} not loaded: {', '.join(failed)}")
+        raise CurvineError(f"not loaded: {', '.join(failed)}")
+
+
+async def _loadable(fs: UnifiedFileSystem, path: str, mounts: list[str]) -> list[str]:
+    """What of ``path`` comes from under storages: itself, or mounts below it."""
+    if any(is_under(path, mount) for mount in mounts):
+        return [path]
+    await fs.status(path)  # NotFound names it
+    return [mount for mount in mounts if is_under(mount, path)]

@@ -99,8 +99,8 @@ def run(
 ) -> None:  # fmt: skip
     """Mount a Dataset on this machine from its manifests, until Ctrl-C.
 
-    The mount follows the files: edit the Dataset and it changes. `cv --master-addrs H:P fluid run`
-    takes these masters instead of the Dataset's.
+    The mount follows the files: edit the Dataset and it changes. `cv --conf FILE fluid run` and
+    `cv --master-addrs H:P fluid run` take those masters instead of the Dataset's.
     """
     from curvine.config.load import default_dir
     from curvine.fluid.local_run import LocalRun
@@ -110,7 +110,12 @@ def run(
     name = bundle.dataset.name
     beside = os.path.join(os.path.dirname(default_dir(os.environ)), "curvine-fluid")
     where = directory or os.path.join(beside, f"{bundle.dataset.namespace}-{name}")
-    made = LocalRun(files, where, target or name, settings.master_addrs or "", name)
+    masters = settings.master_addrs or ""
+    if settings.conf and not masters:
+        masters = ",".join(
+            f"{host}:{port}" for host, port in settings.cluster().client_master_addrs()
+        )
+    made = LocalRun(files, where, target or name, masters, name)
     env, lines = made.prepare()
     for line in lines:
         click.echo(line)
