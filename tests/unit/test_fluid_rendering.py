@@ -117,12 +117,12 @@ spec: {volumeName: pv-1}
 kind: PersistentVolume
 metadata: {name: pv-1, annotations: {volume.beta.kubernetes.io/mount-options: "a,b=c"}}
 spec:
-  csi: {volumeHandle: h, driver: curvine, volumeAttributes: {master-addrs: "m:8995"}}
+  csi: {volumeHandle: h, driver: curvine, volumeAttributes: {z: "1", master-addrs: "m:8995"}}
 """
     config = thin_config(choose(tuple(parse_manifests(text, "x"))))
     assert go_json(config["persistentVolumeAttrs"]) == (
         '{"claim":{"driver":"curvine","volumeHandle":"h","volumeAttributes":'
-        '{"master-addrs":"m:8995"}}}'
+        '{"master-addrs":"m:8995","z":"1"}}}'
     )
     assert config["persistentVolumeMountOptions"] == {"claim": ["a", "b=c"]}
     with pytest.raises(ConfigError, match="must be among the files"):

@@ -111,14 +111,22 @@ def _dataset(document: Document, documents: Sequence[Document]) -> Iterator[Find
     if len(runtimes) > 1:
         yield say("error", "has a ThinRuntime and a CacheRuntime", "keep one of them")
     if not runtimes:
-        others = [d for d in documents if d.kind in ("ThinRuntime", "CacheRuntime")]
+        runtimes = [d for d in documents if d.kind in ("ThinRuntime", "CacheRuntime")]
+        others = _without_partner(runtimes, "Dataset", documents)
         yield say(
-            "error" if others else "warning",
+            "error" if runtimes else "warning",
             "stays NotBound: no ThinRuntime has its name and namespace in these files"
             + (f" (there is {others[0].namespace}/{others[0].name})" if others else ""),
             f"a ThinRuntime with metadata.name {document.name} in namespace {document.namespace}",
         )
     yield from _mounts(document, mounts, runtimes, documents)
+
+
+def _without_partner(
+    candidates: Sequence[Document], kind: str, documents: Sequence[Document]
+) -> list[Document]:
+    """Those for which no object of ``kind`` has the same name and namespace."""
+    return [d for d in candidates if find(documents, kind, d.name, d.namespace) is None]
 
 
 def _mounts(
@@ -209,10 +217,11 @@ def _runtime(document: Document, documents: Sequence[Document]) -> Iterator[Find
 
     yield from _name(document)
     if find(documents, "Dataset", document.name, document.namespace) is None:
-        others = [d for d in documents if d.kind == "Dataset"]
+        datasets = [d for d in documents if d.kind == "Dataset"]
+        others = _without_partner(datasets, "ThinRuntime", documents)
         near = others[0] if others else None
         yield say(
-            "error" if near else "warning",
+            "error" if datasets else "warning",
             "no Dataset has its name and namespace"
             + (f" (there is {near.namespace}/{near.name})" if near else " in these files"),
             f"call both {near.name if near else document.name}, in one namespace",
@@ -283,7 +292,9 @@ def _fuse(document: Document) -> Iterator[Finding]:
 
 def _claims(document: Document, documents: Sequence[Document]) -> Iterator[Finding]:
     datasets = [d for d in documents if d.kind == "Dataset"]
-    for volume in items(document.spec.get("volumes")):
+    template = mapping(document.spec.get("template"))
+    pod = mapping(template.get("spec")) if document.kind != "Pod" else document.spec
+    for volume in items(pod.get("volumes")):
         claim = mapping(mapping(volume).get("persistentVolumeClaim")).get("claimName")
         if not claim or not datasets or find(documents, "PersistentVolumeClaim", str(claim),
                                              document.namespace):  # fmt: skip
@@ -407,7 +418,7 @@ _CHECKS = {
     "ThinRuntimeProfile": _profile,
     "CacheRuntime": _cache_runtime,
     "CacheRuntimeClass": _cache_class,
-    "Pod": _claims,
+    **dict.fromkeys(("Pod", "Job", "Deployment", "StatefulSet", "DaemonSet"), _claims),
     "DataLoad": _operation,
     "DataMigrate": _operation,
     "DataBackup": _operation,

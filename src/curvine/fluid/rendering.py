@@ -136,7 +136,12 @@ def _volumes(mounts: list[Body], bundle: Bundle) -> Body:
                 f"{bundle.dataset.source}: {mount['mountPoint']}: the claim, bound to a CSI "
                 "PersistentVolume, must be among the files"
             )
-        attributes[claim] = {key: csi[key] for key in _CSI_KEYS if csi.get(key)}
+        attributes[claim] = {
+            # Maps are sorted, as Go writes them; of these objects only maps have free keys.
+            key: dict(sorted(csi[key].items())) if isinstance(csi[key], dict) else csi[key]
+            for key in _CSI_KEYS
+            if csi.get(key)
+        }
         annotation = volume.annotations.get(_MOUNT_OPTIONS_ANNOTATION)
         options[claim] = volume.spec.get("mountOptions") or (
             str(annotation).split(",") if annotation else None

@@ -66,7 +66,7 @@ def _component(role: str, chosen: Body, of_class: Body, bundle: Bundle) -> Body:
     options |= texts(chosen.get("options"), bundle.runtime)
     if options:
         made["options"] = dict(sorted(options.items()))
-    if role != "client":
+    if role != "client" and chosen.get("replicas", 1):
         made["replicas"] = chosen.get("replicas", 1)
     headless = "headless" in mapping(of_class.get("service"))
     made["service"] = {"name": f"svc-{name}" if headless else ""}
