@@ -19,22 +19,24 @@ from curvine.cli.main import cv
 from curvine.fluid.manifests import read_manifests
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "fluid"
-KUBECTL = """#!/usr/bin/env python3
-import json, sys
-words = sys.argv[1:]
-objects = json.load(open({path!r}))
-if words[0] == "logs":
-    sys.exit(print(objects["log"]) or 0)
-rest = [w for i, w in enumerate(words[1:], 1)
-        if not w.startswith("-") and words[i - 1] not in ("-n", "-l", "-o")]
-space = words[words.index("-n") + 1]
-kind, name = rest[0], rest[1] if len(rest) > 1 else ""
-if name:
-    if objects.get(kind) is None:
-        sys.exit(f'Error from server (NotFound): {{kind}} "{{name}}" not found')
-    print(json.dumps(objects[kind]))
-else:
-    print(json.dumps({{"items": objects.get(f"{{space}}/{{kind}}", [])}}))
+KUBECTL = """#!/bin/sh
+# kubectl get KIND [NAME] -n NAMESPACE ...: files KIND and NAMESPACE.KIND beside this program.
+cd "$(dirname "$0")" || exit 1
+[ "$1" = logs ] && exec cat log
+kind=$2 name= space=
+shift 2
+case $1 in -*) ;; *) name=$1; shift ;; esac
+while [ $# -gt 0 ]; do
+    [ "$1" = -n ] && space=$2
+    shift
+done
+if [ -z "$name" ]; then
+    exec cat "$space.$kind"
+elif [ -f "$kind" ] && [ "$name" != other ]; then
+    exec cat "$kind"
+fi
+echo "Error from server (NotFound): $kind \\"$name\\" not found" >&2
+exit 1
 """
 Objects = dict[str, Any]
 
@@ -70,11 +72,22 @@ def healthy() -> Objects:
     }  # fmt: skip
 
 
-def doctor(tmp_path: Path, objects: Objects) -> tuple[int, list[dict[str, str]]]:
-    (tmp_path / "objects.json").write_text(json.dumps(objects))
-    kubectl = tmp_path / "kubectl"
-    kubectl.write_text(KUBECTL.format(path=str(tmp_path / "objects.json")))
+def write_kubectl(where: Path, objects: Objects) -> Path:
+    """The program, and what it answers with."""
+    for name, value in objects.items():
+        if isinstance(value, list):
+            value = {"items": value}
+        if value is not None:
+            text = value if isinstance(value, str) else json.dumps(value)
+            (where / name.replace("/", ".")).write_text(text)
+    kubectl = where / "kubectl"
+    kubectl.write_text(KUBECTL)
     kubectl.chmod(0o755)
+    return kubectl
+
+
+def doctor(tmp_path: Path, objects: Objects) -> tuple[int, list[dict[str, str]]]:
+    kubectl = write_kubectl(tmp_path, objects)
     arguments = ["fluid", "doctor", "curvine-dataset", "-n", "ml", "--kubectl", str(kubectl)]
     result = CliRunner().invoke(cv, [*arguments, "--output", "json"])
     assert result.output, result.exception
@@ -137,7 +150,7 @@ def two_mounts_of_one_name(objects: Objects) -> None:
     [
         (drop("dataset"), "error", "there is no Dataset", "kubectl apply"),
         (drop("thinruntime"), "error", "there is no ThinRuntime", "the Dataset's name"),
-        (drop("thinruntimeprofile"), "error", "there is no curvine-profile", "kubectl apply -f"),
+        (drop("thinruntimeprofile"), "error", "there is no curvine-profile", "kubectl apply the"),
         (drop("pvc"), "error", "there is no claim", "controller log"),
         (not_bound, "error", "phase NotBound", "see below"),
         (not_bound, "error", "thinruntime-controller has 0 replicas", "scale deployment"),
@@ -173,6 +186,30 @@ def test_troubles(
     found = [r for r in results if r["status"] == status and finding in r["finding"]]
     assert found and fix in found[0]["fix"], results
     assert code == (1 if any(r["status"] == "error" for r in results) else 0)
+
+
+def test_cache_runtime_and_reference(tmp_path: Path) -> None:
+    objects = healthy()
+    folder = DEPLOY / "cacheruntime"
+    bodies = {
+        d.kind: d.body
+        for name in ("class", "dataset")
+        for d in read_manifests([str(folder / f"{name}.yaml")])
+    }
+    bodies["Dataset"]["status"] = {"phase": "Bound"}
+    objects.update(thinruntime=None, thinruntimeprofile=None, dataset=bodies["Dataset"],
+                   cacheruntime=bodies["CacheRuntime"],
+                   cacheruntimeclass=bodies["CacheRuntimeClass"])  # fmt: skip
+    code, results = doctor(tmp_path, objects)
+    assert code == 0 and {row["status"] for row in results} == {"ok"}, results
+    assert "CacheRuntimeClass" in {row["check"] for row in results}
+    objects["dataset"] = copy.deepcopy(healthy()["dataset"])
+    objects["dataset"]["spec"]["mounts"] = [{"mountPoint": "dataset://ml/other", "name": "x"}]
+    # The Dataset that it refers to is not there.
+    kubectl = write_kubectl(tmp_path, objects)
+    result = CliRunner().invoke(cv, ["fluid", "doctor", "x", "-n", "ml", "--kubectl", str(kubectl)])
+    assert "refers to ml/other" in result.output
+    assert "there is no Dataset other in ml" in result.output
 
 
 def test_without_kubectl() -> None:

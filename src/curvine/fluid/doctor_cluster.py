@@ -16,6 +16,11 @@ from curvine.fluid.manifests import Body, Document, items, mapping
 _SECONDS = 30
 _IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
 FLUID = "fluid-system"
+# runtime -> (what it takes its kind from, the key that names it)
+_PROFILES = {
+    "ThinRuntime": ("ThinRuntimeProfile", "profileName"),
+    "CacheRuntime": ("CacheRuntimeClass", "runtimeClassName"),
+}
 
 
 class Kubectl:
@@ -66,29 +71,42 @@ def cluster_checks(kubectl: Kubectl, name: str) -> Iterator[Result]:
     phase = str(mapping(dataset.get("status")).get("phase") or "none")
     status: Status = "ok" if phase == "Bound" else "error"
     yield Result("Dataset", status, f"phase {phase}", "" if status == "ok" else "see below")
-    runtime = kubectl.get("thinruntime", name)
+    physical = _reference(dataset)
+    if physical is not None:
+        yield Result("Dataset", "note", f"refers to {'/'.join(physical)}; that one is looked at")
+        yield from cluster_checks(Kubectl(kubectl.program, physical[0]), physical[1])
+        return
+    found = [(kind, kubectl.get(kind.lower(), name)) for kind in _PROFILES]
+    kind, runtime = next((row for row in found if row[1] is not None), ("ThinRuntime", None))
     profile = None
     if runtime is None:
-        yield Result("ThinRuntime", "error", f"there is no ThinRuntime {name}",
+        yield Result("ThinRuntime", "error", f"there is no ThinRuntime or CacheRuntime {name}",
                      "it has to have the Dataset's name and namespace")  # fmt: skip
     else:
-        profile_name = str(mapping(runtime.get("spec")).get("profileName") or "")
-        profile = kubectl.get("thinruntimeprofile", profile_name) if profile_name else None
+        profile_kind, key = _PROFILES[kind]
+        profile_name = str(mapping(runtime.get("spec")).get(key) or "")
+        profile = kubectl.get(profile_kind.lower(), profile_name) if profile_name else None
         if profile is None:
-            yield Result(
-                "ThinRuntimeProfile",
-                "error",
-                f"there is no {profile_name or 'name'}",
-                "kubectl apply -f curvine-profile.yaml, then look at profileName",
-            )
+            yield Result(profile_kind, "error", f"there is no {profile_name or 'name'}",
+                         f"kubectl apply the {profile_kind}, then look at {key}")  # fmt: skip
         else:
-            yield Result("ThinRuntimeProfile", "ok", profile_name)
+            yield Result(profile_kind, "ok", profile_name)
     yield from _written(dataset, runtime, profile)
     yield from _events(kubectl, name)
     if phase == "Bound":
         yield from _volume(kubectl, name)
-    yield from _pods(kubectl, name, profile, runtime)
+    yield from _pods(kubectl, name, profile, runtime, kind)
     yield from _fluid(kubectl, phase)
+
+
+def _reference(dataset: Body) -> tuple[str, str] | None:
+    """Namespace and name of the Dataset that a dataset:// mount refers to."""
+    for mount in items(mapping(dataset.get("spec")).get("mounts")):
+        scheme, mark, rest = str(mapping(mount).get("mountPoint")).partition("://")
+        parts = rest.split("/")
+        if mark and scheme == "dataset" and len(parts) > 1:
+            return parts[0], parts[1]
+    return None
 
 
 def _written(*bodies: Body | None) -> Iterator[Result]:
@@ -108,10 +126,15 @@ def _written(*bodies: Body | None) -> Iterator[Result]:
 def _events(kubectl: Kubectl, name: str) -> Iterator[Result]:
     for event in items(kubectl.get("events"))[-200:]:
         about = str(mapping(event.get("involvedObject")).get("name"))
-        if event.get("type") == "Warning" and (about == name or about.startswith(f"{name}-fuse")):
+        if event.get("type") == "Warning" and (about == name or about.startswith(_parts(name))):
             text = " ".join(str(event.get("message")).split())
             yield Result("events", "warning", f"{about}: {event.get('reason')}: {text[:300]}",
                          _event_fix(text))  # fmt: skip
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """How the pods of a Dataset's runtime begin."""
+    return tuple(f"{name}-{part}" for part in ("fuse", "master", "worker", "client"))
 
 
 def _event_fix(text: str) -> str:
@@ -137,15 +160,17 @@ def _volume(kubectl: Kubectl, name: str) -> Iterator[Result]:
 
 
 def _pods(
-    kubectl: Kubectl, name: str, profile: Body | None, runtime: Body | None
+    kubectl: Kubectl, name: str, profile: Body | None, runtime: Body | None, kind: str
 ) -> Iterator[Result]:
-    pods = items(kubectl.get("pods", labels=f"release={name},role=thin-fuse"))
+    thin = kind == "ThinRuntime"
+    labels = f"release={name},role=thin-fuse" if thin else f"cacheruntime.fluid.io/name={name}"
+    pods = items(kubectl.get("pods", labels=labels))
     if not pods:
         yield Result("fuse pods", "note", "there is none", "Fluid starts one on a node when a pod "
                      "there uses the claim; until then this is right")  # fmt: skip
     for pod in pods:
         yield from _pod(kubectl, pod)
-    image = _image(profile, runtime)
+    image = _image(profile, runtime) if thin else ""
     for pod in pods:
         for container in items(mapping(pod.get("spec")).get("containers"))[:1]:
             if image and mapping(container).get("image") != image:
