@@ -52,8 +52,8 @@ def test_rendered(token: str, tmp_path: Path) -> None:
     assert HELM is not None
     subprocess.run([HELM, "lint", "--strict", CHART], check=True, capture_output=True)
     done = subprocess.run(
-        [HELM, "template", "cv", CHART, "-n", "data", "--set", f"auth.existingSecret={token}",
-         "--set", "extraConfig=[log]"],
+        [HELM, "template", "cv", CHART, "-n", "data", "--kube-version", "1.28.0",
+         "--set", f"auth.existingSecret={token}", "--set", "extraConfig=[log]"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     objects = {(o["kind"], o["metadata"]["name"]): o for o in yaml.safe_load_all(done.stdout) if o}
