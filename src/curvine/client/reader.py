@@ -68,9 +68,21 @@ class FileReader:
     async def read(self, offset: int, length: int) -> Data:
         """Up to ``length`` bytes at ``offset``; fewer only at the end of the file."""
         started = perf_counter()
-        data = await self._read(offset, length)
+        data = self._read_now(offset, length)
+        if data is None:
+            data = await self._read(offset, length)
         self._streams.stats.read(len(data), started)
         return data
+
+    def _read_now(self, offset: int, length: int) -> Data | None:
+        """Likewise for what an open block of this node has in memory; None: use ``_read``."""
+        if length <= 0 or offset + length > self.length:
+            return None
+        index = bisect_right(self._starts, offset) - 1
+        reader = self._open.get(index)
+        if reader is None:
+            return None
+        return reader.read_now(offset - self._starts[index], length)
 
     async def read_all(self) -> Data:
         """The whole file; a small one in one round trip. For files that are read once."""
@@ -90,11 +102,7 @@ class FileReader:
         if length <= 0:
             return b""
         index = self._index(offset)
-        reader = self._reader(index)
-        found = reader.read_now(offset - self._starts[index], length)
-        if found is not None:
-            return found
-        near = await reader.is_near()
+        near = await self._reader(index).is_near()
         inside = offset + length <= self._starts[index] + self._blocks[index].block.len
         if near and inside:
             return await self._read_block(index, offset - self._starts[index], length)

@@ -186,6 +186,10 @@ class Channel:
             self.close(error)
             return
         self.received += 1
+        if reader.partial and (reset := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+            # It came together with these bytes: libuv reports it once, and watches no longer.
+            self.close(self._lost(OSError(reset, os.strerror(reset))))
+            return
         if self._passed is not None or self._awaiting is not None:
             self._join_fds(frames)
         if frames:
