@@ -23,6 +23,7 @@ from curvine.testing.cluster import MiniCluster
 from curvine.ufs.base import Ufs, UfsReader, UfsStatus
 from curvine.ufs.registry import open_ufs
 from curvine.worker.blockstore import BlockStore
+from curvine.worker.budget import Budget
 from curvine.worker.iopool import IoPool
 from curvine.worker.loading import Loader
 from curvine.worker.tiers import Tiers
@@ -194,7 +195,7 @@ def test_load_through_the_client_and_a_changing_source(
         io = IoPool(1)
         async with ClusterClient(cluster.conf()) as client:
             ufs = ChangingUfs(open_ufs(root, {}), stats)
-            loader = Loader(client, BlockStore(Tiers([]), io), 0, ufs, task)
+            loader = Loader(client, BlockStore(Tiers([]), io), 0, ufs, task, Budget(64 << 20))
             if stats > 2:
                 await loader.run()
                 file = await client.ns.block_locations("/data/file")
