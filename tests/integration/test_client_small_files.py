@@ -200,8 +200,12 @@ def test_a_file_that_was_closed_is_synced_later(cluster: MiniCluster) -> None:
         await fs.sync_file("/later")
         cluster.workers[1].kill()
         with pytest.raises(ConnectionLost):
-            await fs.sync_file("/later")
-        for worker in cluster.workers:
-            worker.start()
+            await fs.sync_file("/later")  # after its patience
+        waiting = asyncio.ensure_future(fs.sync_file("/later"))
+        await asyncio.wait({waiting}, timeout=0.3)
+        assert not waiting.done(), "it waits for one of them"
+        await asyncio.to_thread(cluster.workers[1].start)
+        await waiting
+        await asyncio.to_thread(cluster.workers[0].start)
 
-    run(cluster, body, replicas=2)
+    run(cluster, body, replicas=2, rpc_retry_max_duration_ms=5000)

@@ -169,8 +169,8 @@ class ChangingUfs(Ufs):
     async def list(self, uri: str) -> list[UfsStatus]:
         return await self._inner.list(uri)
 
-    async def open_read(self, uri: str) -> UfsReader:
-        return await self._inner.open_read(uri)
+    async def open_read(self, uri: str, *, ahead: int = 0) -> UfsReader:
+        return await self._inner.open_read(uri, ahead=ahead)
 
 
 @pytest.mark.parametrize("stats", [1, 9])

@@ -17,20 +17,21 @@ import msgspec
 from curvine.client.block_messages import write_request
 from curvine.client.block_session import WRITE
 from curvine.client.streams import Streams
-from curvine.errors import ConnectionLost, TimedOut
+from curvine.errors import ConnectionLost, CurvineError, TimedOut
 from curvine.model.block import ExtendedBlock, LocatedBlock
 from curvine.model.worker import WorkerAddress
 
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 16  # blocks under way
+_RETRY_PAUSE = 0.1  # s before the workers of a block that all went away are asked again
 
 
 async def sync_blocks(streams: Streams, blocks: Iterable[LocatedBlock], capacity: int) -> None:
     """Return when all of them are durable, as far as the cluster can.
 
-    A replica whose worker is away is done without as long as another one is durable; any other
-    error is raised."""
+    A replica whose worker is away is done without as long as another one is durable; where all are
+    away they are waited for, as a write waits. Any other error is raised."""
     if not streams.forgets_stale:
         return  # a real Curvine
     slots = asyncio.Semaphore(_AT_ONCE)
@@ -48,16 +49,23 @@ async def sync_blocks(streams: Streams, blocks: Iterable[LocatedBlock], capacity
             await streams.complete_again(worker, WRITE, header)
 
     async def all_of(located: LocatedBlock) -> None:
-        results = await asyncio.gather(
-            *(one(located.block, worker) for worker in located.locs), return_exceptions=True
-        )
-        errors = [result for result in results if result is not None]
+        deadline = streams.now() + streams.patience
+        while True:
+            results = await asyncio.gather(
+                *(one(located.block, worker) for worker in located.locs), return_exceptions=True
+            )
+            errors = [result for result in results if result is not None]
+            for error in errors:
+                if not isinstance(error, ConnectionLost | TimedOut):
+                    raise error
+            if len(errors) < len(results):
+                break
+            if streams.now() > deadline:
+                raise errors[0]
+            await asyncio.sleep(_RETRY_PAUSE)
         for worker, error in zip(located.locs, results, strict=True):
-            if error is None:
-                continue
-            if len(errors) == len(results) or not isinstance(error, ConnectionLost | TimedOut):
-                raise error
-            streams.health.failed(worker, error)
-            log.warning("block %d: %s", located.block.id, error)
+            if isinstance(error, CurvineError):
+                streams.health.failed(worker, error)
+                log.warning("block %d: %s", located.block.id, error)
 
     await asyncio.gather(*(all_of(located) for located in blocks if located.locs))
