@@ -63,9 +63,9 @@ async def sync_blocks(streams: Streams, blocks: Iterable[LocatedBlock], capacity
             if streams.now() > deadline:
                 raise errors[0]
             await asyncio.sleep(_RETRY_PAUSE)
-        for worker, error in zip(located.locs, results, strict=True):
-            if isinstance(error, CurvineError):
-                streams.health.failed(worker, error)
-                log.warning("block %d: %s", located.block.id, error)
+        for worker, result in zip(located.locs, results, strict=True):
+            if isinstance(result, CurvineError):
+                streams.health.failed(worker, result)
+                log.warning("block %d: %s", located.block.id, result)
 
     await asyncio.gather(*(all_of(located) for located in blocks if located.locs))
