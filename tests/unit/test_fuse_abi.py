@@ -69,6 +69,14 @@ def test_a_lookup() -> None:
     assert request.nodeid == 5 and request.resent and request.unique == 2 | c.UNIQUE_RESEND
 
 
+def test_what_carries_no_data_does_not_hold_the_buffer() -> None:
+    for opcode, body in ((Opcode.LOOKUP, b"name\0"), (Opcode.GETATTR, bytes(16))):
+        buffer = bytearray(message(opcode, body))
+        held = decode(memoryview(buffer))
+        buffer += b"may grow: nobody has a view of it"
+        assert len(held.data) == 0
+
+
 def test_a_write_is_a_view_into_the_buffer() -> None:
     buffer = bytearray(message(Opcode.WRITE, struct.pack("=QQIIQII", 9, 8, 3, 0, 0, 1, 0) + b"xyz"))
     request = decode(memoryview(buffer))

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from curvine.errors import (
 from curvine.rpc.client import RpcConnection, new_req_id
 from curvine.rpc.connector import MasterConnector
 from curvine.rpc.server import Reply, RpcServer, ServerConnection
+from curvine.rpc.step import Suspended, finish, step
 from curvine.wire.frame import Frame
 
 STAT = 7
@@ -103,6 +105,46 @@ def test_time_outs_are_per_call_and_the_connection_survives_them() -> None:
         cancelled.cancel()
         await asyncio.gather(cancelled, return_exceptions=True)
         assert client.in_flight == 0
+        client.close()
+        await master.server.close()
+
+    run(main())
+
+
+def test_a_failed_call_leaves_nothing_for_the_collector() -> None:
+    """Errors are what every create begins with (the name is looked up): none holds what the
+    caller's frames hold, a FUSE request's buffer for one, until the collector comes by."""
+
+    async def main() -> None:
+        master = await Master(NotFound("no such file")).start()
+        client = await RpcConnection.connect(*master.address)
+        connector = MasterConnector([master.address])
+
+        async def called(call: Callable[[], Awaitable[Frame]]) -> None:
+            with pytest.raises(NotFound):
+                await call()
+
+        async def stepped() -> None:
+            rest = step(client.call(STAT, req_id=new_req_id()))
+            assert isinstance(rest, Suspended)
+            with pytest.raises(NotFound):
+                await finish(rest)
+
+        await called(lambda: connector.call(STAT))
+        for work in (
+            lambda: called(lambda: client.call(STAT, req_id=new_req_id())),
+            lambda: called(lambda: connector.call(STAT)),
+            stepped,
+        ):
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(100):
+                    await asyncio.create_task(work())
+                assert gc.collect() < 50
+            finally:
+                gc.enable()
+        await connector.close()
         client.close()
         await master.server.close()
 

@@ -138,6 +138,8 @@ class RpcConnection:
         except asyncio.CancelledError:
             self._pending.pop(req_id, None)
             raise
+        finally:
+            del future  # an error holds this frame, which must not hold the error
 
     def call_nowait(
         self,

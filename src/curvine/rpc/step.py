@@ -31,6 +31,7 @@ class Suspended(Generic[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         coroutine, waiting = self._coroutine, self._waiting
+        self._waiting = None
         while True:
             try:
                 try:
@@ -39,6 +40,7 @@ class Suspended(Generic[T]):
                     coroutine.close()
                     raise
                 except BaseException as error:  # cancellation reaches the coroutine as well
+                    waiting = None  # an error holds this frame, which must not hold the error
                     waiting = coroutine.throw(error)
                 else:
                     waiting = coroutine.send(sent)

@@ -63,6 +63,9 @@ class Request:
         return f"<{self.name} unique={self.unique} node={self.nodeid} {self.body} {self.names}>"
 
 
+_NO_DATA = memoryview(b"")  # a view of nothing would still hold the buffer of a whole WRITE
+
+
 def decode(buffer: memoryview) -> Request:
     """The request in ``buffer`` (exactly the bytes of one read)."""
     if len(buffer) < _HEADER_SIZE:
@@ -92,10 +95,10 @@ def decode(buffer: memoryview) -> Request:
         if len(parts) <= row.names:
             raise ProtocolViolation(f"FUSE opcode {opcode}: a name lacks its end")
         request.names = tuple(parts[: row.names])
-        request.data = buffer[length - len(parts[-1]) :]
+        request.data = buffer[length - len(parts[-1]) :] if parts[-1] else _NO_DATA
     else:
         request.names = ()
-        request.data = buffer[position:]
+        request.data = buffer[position:] if position < length else _NO_DATA
     return request
 
 
