@@ -9,11 +9,10 @@ been moved or removed since.
 
 from __future__ import annotations
 
+from curvine.master.status_bytes import status_field
 from curvine.metadata import Namespace
 from curvine.metadata.cache import Generations
 from curvine.metadata.reads import Known
-from curvine.wire.convert import fill_status
-from curvine.wire.pb import master_pb2
 
 LIMIT = 16_384  # answers in each of two generations, about 600 bytes each
 
@@ -36,7 +35,5 @@ class StatReplies:
 
 def fresh_answer(namespace: Namespace, path: str) -> tuple[Known, bytes]:
     """(what the answer rests on, the answer); NotFound if there is no such path."""
-    status, known = namespace.status_known(path)
-    out = master_pb2.GetFileStatusResponse()
-    fill_status(out.status, status)
-    return known, out.SerializeToString()
+    known = namespace.known(path)
+    return known, status_field(known[0], path)

@@ -11,7 +11,7 @@ log. One thread owns the view.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from curvine.errors import Common
@@ -162,6 +162,36 @@ class CachedView:
         if not inode_id:
             return None
         return self._inodes.get(inode_id) or self.inode(inode_id)
+
+    def warm(self, paths: Iterable[str]) -> None:
+        """Take into the caches what these paths lead to, as far as their directories are known.
+
+        Many records in one read cost two thirds of what they cost one by one.
+        """
+        dirs, entries, inodes = self._dirs, self._entries, self._inodes
+        keys: list[bytes] = []
+        wanted: list[int] = []
+        for path in paths:
+            parent, _, name = path.rpartition("/")
+            parent_id = dirs.get(parent)
+            if parent_id is None:
+                continue
+            key = entry_key(parent_id, name)
+            inode_id = entries.get(key)
+            if inode_id is None:
+                keys.append(key)
+            elif inodes.get(inode_id) is None:
+                wanted.append(inode_id)
+        for key, row in zip(keys, self.store.get_many(Table.ENTRY, keys), strict=True):
+            if row is not None:
+                inode_id = entry_inode(row)
+                entries.put(key, inode_id)
+                if inodes.get(inode_id) is None:
+                    wanted.append(inode_id)
+        rows = self.store.get_many(Table.INODE, [id_key(inode_id) for inode_id in wanted])
+        for inode_id, row in zip(wanted, rows, strict=True):
+            if row is not None:
+                inodes.put(inode_id, decode_inode(row))
 
     def directory(self, path: str) -> int:
         """Inode id of the directory ``path`` ("" is the root), 0 if it is not one."""

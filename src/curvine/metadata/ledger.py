@@ -94,7 +94,7 @@ class Ledger(Summaries):
         while pending:
             directory = pending.pop()
             try:
-                children = list(self.page(directory, None, None))
+                children = self.list_options(directory)
             except NotFound:
                 continue  # removed while we walked
             for child in children:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from curvine.errors import Common, NotFound
@@ -23,6 +23,15 @@ _LIST_CHUNK = 200  # inodes read at once while listing
 Known = tuple[Inode, int]  # the record that a path stood for, and the directories' moves so far
 
 
+Listed = tuple[str, Inode]  # path, record
+
+
+def listed_status(row: Listed) -> FileStatus:
+    """What stat of a listed path tells."""
+    path, inode = row
+    return status_of(inode, path, path.rpartition("/")[2])
+
+
 class Reads(Core):
     """Everything that changes nothing."""
 
@@ -33,13 +42,16 @@ class Reads(Core):
             raise NotFound(f"File {path} not found")
         return status_of(inode, path, path.rpartition("/")[2])
 
-    def status_known(self, path: str) -> tuple[FileStatus, Known]:
-        """Stat, and what to ask :meth:`is_unchanged` about later."""
+    def known(self, path: str) -> Known:
+        """The record of a path, and what to ask :meth:`is_unchanged` about later. NotFound."""
         inode = self._view.resolve(path)
         if inode is None:
             raise NotFound(f"File {path} not found")
-        status = status_of(inode, path, path.rpartition("/")[2])
-        return status, (inode, self._view.dirs_moved)
+        return inode, self._view.dirs_moved
+
+    def warm(self, paths: Iterable[str]) -> None:
+        """Read what a run of paths will need in a few reads of the store instead of two each."""
+        self._view.warm(paths)
 
     def is_unchanged(self, known: Known) -> bool:
         """Whether the path still stands for that very record. A False may be a false alarm."""
@@ -77,10 +89,10 @@ class Reads(Core):
 
         A pattern that exists as a path is that path; otherwise every match is listed.
         """
-        return list(self.listing(path))
+        return [listed_status(row) for row in self.listing(path)]
 
-    def listing(self, path: str) -> Iterator[FileStatus]:
-        """The same one by one, read as it is asked for."""
+    def listing(self, path: str) -> Iterator[Listed]:
+        """The same as records, one by one, read as it is asked for."""
         inode = self._view.resolve(path)
         if inode is not None:
             yield from self._listed(path, inode)
@@ -94,12 +106,12 @@ class Reads(Core):
         self, path: str, limit: int | None = None, start_after: str | None = None
     ) -> list[FileStatus]:
         """At most ``limit`` children that sort behind ``start_after``."""
-        return list(self.page(path, limit, start_after))
+        return [listed_status(row) for row in self.page(path, limit, start_after)]
 
     def page(
         self, path: str, limit: int | None = None, start_after: str | None = None
-    ) -> Iterator[FileStatus]:
-        """The same one by one, read as it is asked for."""
+    ) -> Iterator[Listed]:
+        """The same as records, one by one, read as it is asked for."""
         if limit is not None and limit < 0:
             raise Common(f"{path}: a list limit of {limit} is not possible")
         inode = self._view.resolve(path)
@@ -111,7 +123,7 @@ class Reads(Core):
             name = path.rpartition("/")[2]
             behind = not start_after or name.encode() > start_after.encode()
             if behind and limit != 0:
-                yield status_of(inode, path, name)
+                yield path, inode
             return
         yield from islice(self._listed(path, inode, start_after or "", limit), limit)
 
@@ -160,10 +172,10 @@ class Reads(Core):
 
     def _listed(
         self, path: str, inode: Inode, after: str = "", limit: int | None = None
-    ) -> Iterator[FileStatus]:
+    ) -> Iterator[Listed]:
         """The children of a directory, or the file itself."""
         if not inode.is_dir:
-            yield status_of(inode, path, path.rpartition("/")[2])
+            yield path, inode
             return
         children = self._view.children(inode.id, after)
         size = _LIST_CHUNK if limit is None else min(_LIST_CHUNK, max(limit, 1))
@@ -171,7 +183,7 @@ class Reads(Core):
             inodes = self._view.inodes([inode_id for _, inode_id in chunk])
             for (name, _), child in zip(chunk, inodes, strict=True):
                 if child is not None:
-                    yield status_of(child, join(path, name), name)
+                    yield join(path, name), child
 
     def _matches(self, pattern: str) -> Iterator[tuple[str, Inode]]:
         """(path, inode) of everything that a pattern matches, in order."""

@@ -9,7 +9,9 @@ from itertools import islice
 
 from curvine.master.dispatch import Answer
 from curvine.master.services import Services
+from curvine.master.status_bytes import status_field
 from curvine.master.turns import in_turns
+from curvine.metadata.reads import Listed
 from curvine.model.inode import FileStatus, FreeResult
 from curvine.wire.convert import (
     encode_summary,
@@ -22,8 +24,6 @@ from curvine.wire.pb import ext_pb2, master_pb2
 
 _EMPTY = b""  # a message without fields
 LIST_PIECE = 200  # statuses of a listing made in one turn of the loop
-
-_Listing = master_pb2.ListStatusResponse | master_pb2.ListOptionsResponse
 
 
 def mkdir(master: Services, request: master_pb2.MkdirRequest, req_id: int) -> bytes:
@@ -55,46 +55,39 @@ def file_status(master: Services, request: master_pb2.GetFileStatusRequest, _req
 
 def list_status(master: Services, request: master_pb2.ListStatusRequest, _req_id: int) -> Answer:
     """Code 8."""
-    return _listing(master.namespace.listing(request.path), master_pb2.ListStatusResponse)
+    return _listing(master.namespace.listing(request.path))
 
 
 def list_options(master: Services, request: master_pb2.ListOptionsRequest, _req_id: int) -> Answer:
     """Code 27."""
     options = request.options
-    statuses = master.namespace.page(
+    rows = master.namespace.page(
         request.path,
         options.limit if options.HasField("limit") else None,
         options.start_after if options.HasField("start_after") else None,
     )
-    return _listing(statuses, master_pb2.ListOptionsResponse)
+    return _listing(rows)
 
 
-def _listing(statuses: Iterator[FileStatus], reply: type[_Listing]) -> Answer:
-    """Short listings are answered at once, long ones in pieces: others have their turn."""
-    size, header = _piece(statuses, reply)
-    return header if size < LIST_PIECE else _long_listing(header, statuses, reply)
+def _listing(rows: Iterator[Listed]) -> Answer:
+    """Field 1 of ListStatusResponse and ListOptionsResponse, once for each row. Short listings are
+    answered at once, long ones in pieces: others have their turn."""
+    first = _piece(rows)
+    return b"".join(first) if len(first) < LIST_PIECE else _long_listing(first, rows)
 
 
-async def _long_listing(
-    first: bytes, statuses: Iterator[FileStatus], reply: type[_Listing]
-) -> bytes:
-    pieces = [first]
+async def _long_listing(fields: list[bytes], rows: Iterator[Listed]) -> bytes:
     size = LIST_PIECE
     while size == LIST_PIECE:
         await asyncio.sleep(0)
-        size, piece = _piece(statuses, reply)
-        pieces.append(piece)
-    return b"".join(pieces)
+        piece = _piece(rows)
+        size = len(piece)
+        fields += piece
+    return b"".join(fields)
 
 
-def _piece(statuses: Iterator[FileStatus], reply: type[_Listing]) -> tuple[int, bytes]:
-    """Up to LIST_PIECE statuses: their number, and the message. Joined messages are one message
-    with all of them (repeated fields add up)."""
-    out = reply()
-    add = out.statuses.add
-    for status in islice(statuses, LIST_PIECE):
-        fill_status(add(), status)
-    return len(out.statuses), out.SerializeToString()
+def _piece(rows: Iterator[Listed]) -> list[bytes]:
+    return [status_field(inode, path) for path, inode in islice(rows, LIST_PIECE)]
 
 
 _SUMMARY_WAIT_MS = 10_000
