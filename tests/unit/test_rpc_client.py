@@ -156,18 +156,21 @@ def test_a_call_that_is_given_up_does_not_disturb_the_one_that_answers_meanwhile
         master = await Master(asyncio.Event()).start()
         for attempt in range(10, 100, 10):  # a stall of the machine looks like a silent peer
             client = await RpcConnection.connect(*master.address)
-            master.answer = asyncio.Event()
+            never = master.answer = asyncio.Event()
             late = asyncio.ensure_future(client.call(STAT, req_id=attempt, timeout=0.2))
             await master.is_asked(attempt)
+            await asyncio.sleep(0.005)  # the loop's clock has whole milliseconds
             master.answer = b"quick"
             quick = asyncio.ensure_future(client.call(STAT, req_id=attempt + 1))
             with pytest.raises(TimedOut):
                 await late
             if not client.closed:
                 break
+            never.set()
             await asyncio.gather(quick, return_exceptions=True)
         assert (await quick).header == b"quick"
         assert not client.closed and client.in_flight == 0
+        never.set()
         client.close()
         await master.server.close()
 
