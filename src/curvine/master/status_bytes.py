@@ -14,7 +14,7 @@ from curvine.wire.convert import fill_status
 from curvine.wire.pb import common_pb2
 
 _ALIKE_MAX = 4096
-_OWN = ("id", "path", "name", "mtime", "atime", "len")
+_OWN = ("id", "path", "name", "mtime", "atime", "ctime", "len")
 
 _alike: dict[tuple[object, ...], bytes] = {}
 _Status = common_pb2.FileStatusProto
@@ -23,20 +23,26 @@ _Status = common_pb2.FileStatusProto
 def status_field(inode: Inode, path: str) -> bytes:
     """Field 1 of a message, a FileStatusProto: all of GetFileStatusResponse."""
     name = path.rpartition("/")[2]
-    if inode.kind is not FileType.FILE or inode.xattrs:
+    if inode.kind is not FileType.FILE or inode.xattrs or inode.ufs_mtime:
         whole = _Status()
         fill_status(whole, status_of(inode, path, name))
         return _field(whole.SerializeToString())
     key = (
         inode.mode, inode.owner, inode.group, inode.nlink, inode.replicas, inode.block_size,
-        inode.ctime, inode.storage_type, inode.ttl_ms, inode.ttl_action, inode.ufs_mtime,
-        inode.state, not inode.writers, inode.target,
+        inode.storage_type, inode.ttl_ms, inode.ttl_action, inode.state, not inode.writers,
+        inode.target,
     )  # fmt: skip
     alike = _alike.get(key)
     if alike is None:
         alike = _encode_alike(key, inode)
     own = _Status(
-        id=inode.id, path=path, name=name, mtime=inode.mtime, atime=inode.atime, len=inode.len
+        id=inode.id,
+        path=path,
+        name=name,
+        mtime=inode.mtime,
+        atime=inode.atime,
+        ctime=inode.ctime or None,
+        len=inode.len,
     )
     return _field(own.SerializePartialToString() + alike)
 
