@@ -36,4 +36,4 @@ container=$(buildah from "$tag")
 trap 'buildah rm "$container" >/dev/null; buildah rmi --all --force >/dev/null 2>&1 || true' EXIT
 root=$(buildah mount "$container")
 echo "of which Curvine: $(du -sm "$root/opt/curvine" | cut -f1) MB, the base: $(du -sm "$base" | cut -f1) MB"
-CURVINE_IMAGE_ROOT=$root CURVINE_APP_ROOT=$base .venv/bin/python -m pytest -q -s tests/image
+CURVINE_IMAGE_ROOT=$root CURVINE_APP_ROOT=$base .venv/bin/python -m pytest -q -s tests/fluid/test_pod.py

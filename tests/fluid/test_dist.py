@@ -42,14 +42,8 @@ class Dist:
 
 
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Dist:
-    built = tmp_path_factory.mktemp("build") / "dist"
-    subprocess.run(
-        [sys.executable, TOP / "distribution" / "build.py", "--output", built], check=True
-    )
-    moved = tmp_path_factory.mktemp("other place") / "curvine"
-    shutil.move(built, moved)
-    return Dist(moved)
+def dist(built_dist: Path) -> Dist:
+    return Dist(built_dist)
 
 
 @pytest.fixture

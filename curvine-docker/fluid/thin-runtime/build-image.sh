@@ -3,6 +3,7 @@
 # Build the image for Fluid's ThinRuntime from build/dist (`make all`).
 #
 #   build-image.sh [--base IMAGE] [--tag NAME:TAG] [--builder docker|podman|buildah] [-- OPTIONS]
+#   build-image.sh --context DIR      only make the build context, for another builder (kaniko, ...)
 #
 # OPTIONS go to the builder, for example: -- --build-arg http_proxy=http://proxy:3128
 set -euo pipefail
@@ -13,6 +14,7 @@ base=${BASE_IMAGE:-ubuntu:24.04}
 tag=${IMAGE:-fluid-cloudnative/curvine-thinruntime:v1.0.0}
 builder=${BUILDER:-}
 dist=${DIST:-$top/build/dist}
+context=
 
 fail() {
     echo "ERROR: $*" >&2
@@ -21,7 +23,7 @@ fail() {
 
 while [ $# -gt 0 ]; do
     case $1 in
-        --base | --tag | --builder)
+        --base | --tag | --builder | --context)
             [ $# -gt 1 ] || fail "$1 needs a value"
             declare "${1#--}=$2"
             shift 2
@@ -31,7 +33,7 @@ while [ $# -gt 0 ]; do
             break
             ;;
         -h | --help)
-            sed -n '3,8s/^# \{0,1\}//p' "$0"
+            sed -n '3,9s/^# \{0,1\}//p' "$0"
             exit 0
             ;;
         *) fail "unknown option $1; see $0 --help" ;;
@@ -50,20 +52,26 @@ works() {
         *) fail "$1 is no builder that is known here; docker, podman and buildah are" ;;
     esac
 }
-if [ -n "$builder" ]; then
-    works "$builder" || fail "$builder does not work here (is it installed, is its daemon running?)"
+only_context=$context
+if [ -n "$context" ]; then
+    mkdir -p "$context"
+    [ -z "$(ls -A "$context")" ] || fail "$context is not empty"
 else
-    for candidate in docker podman buildah; do
-        if works "$candidate"; then
-            builder=$candidate
-            break
-        fi
-    done
-    [ -n "$builder" ] || fail "none of docker, podman and buildah works here; install one of them"
-fi
+    if [ -n "$builder" ]; then
+        works "$builder" || fail "$builder does not work here (is it installed, is its daemon running?)"
+    else
+        for candidate in docker podman buildah; do
+            if works "$candidate"; then
+                builder=$candidate
+                break
+            fi
+        done
+        [ -n "$builder" ] || fail "none of docker, podman and buildah works here; install one of them"
+    fi
 
-context=$(mktemp -d)
-trap 'rm -rf "$context"' EXIT
+    context=$(mktemp -d)
+    trap 'rm -rf "$context"' EXIT
+fi
 echo "=== making the context in $context"
 cp -r "$dist" "$context/curvine"
 rm -rf "$context/curvine"/{data,meta,logs,run,journal}
@@ -79,6 +87,9 @@ cp "$here"/{entrypoint.sh,mountUfs.sh,reportSummary.sh,dataload.sh} "$context/cu
 cp "$here/Dockerfile" "$context/Dockerfile"
 chmod -R u=rwX,go=rX "$context/curvine"
 
+if [ -n "$only_context" ]; then
+    exit 0
+fi
 echo "=== building $tag on $base with $builder"
 case $builder in
     buildah) buildah bud --build-arg BASE="$base" -t "$tag" "$@" "$context" ;;

@@ -68,7 +68,8 @@ class ClientConf(Section, frozen=True, kw_only=True):
     auto_cache_enabled: bool = boolean(False, "Default of automatic caching for new mounts")
     auto_cache_ttl: int = duration("7d", "Time to live of what was cached automatically")
     default_cache_ttl: int = duration("7d", "Time to live of what was loaded")
-    conn_retry_max_duration_ms: int = duration("60s", "Connecting: give up")
+    conn_retry_max_duration_ms: int = duration("60s", "Connecting, and a first mount's "
+        "wait for a master: give up")  # fmt: skip
     conn_retry_min_sleep_ms: int = duration("100ms", "Connecting: first pause")
     conn_retry_max_sleep_ms: int = duration("2s", "Connecting: longest pause")
     rpc_retry_max_duration_ms: int = duration("120s", "Calls: give up")

@@ -61,7 +61,6 @@ from curvine.telemetry.metrics import Registry
 _log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 15.0  # the supervisor waits 20 s before it kills
-START_SECONDS = 60.0  # the first start gives up then; a mount that exists waits for ever
 _SAY_SECONDS = 5.0
 DEFAULT_READ_AHEAD_KB = 1024  # a cold sequential read then asks for whole megabytes
 _DESCRIPTORS = 16_384
@@ -204,17 +203,21 @@ async def _pages(
 async def _with_patience(
     looking: Coroutine[None, None, FileStatus], conf: ClusterConf
 ) -> FileStatus:
-    """Wait for the first answer of the cluster, saying so meanwhile; NoMaster when none comes."""
+    """Wait for the first answer of the cluster, saying so meanwhile; NoMaster when none comes.
+
+    A mount that exists already waits for ever instead (``_root_directory``)."""
+    limit = max(1.0, conf.client.conn_retry_max_duration_ms / 1000)
+    deadline = asyncio.get_running_loop().time() + limit
     masters = ", ".join(f"{host}:{port}" for host, port in conf.client_master_addrs())
     task = asyncio.ensure_future(looking)
-    for _ in range(round(START_SECONDS / _SAY_SECONDS)):
-        done, _ = await asyncio.wait({task}, timeout=_SAY_SECONDS)
+    while (left := deadline - asyncio.get_running_loop().time()) > 0:
+        done, _ = await asyncio.wait({task}, timeout=min(_SAY_SECONDS, left))
         if done:
             return task.result()
         _log.warning("still waiting for a master at %s", masters)
     task.cancel()
     raise NoMaster(
-        f"no master answered within {START_SECONDS:.0f} s; asked {masters}. "
+        f"no master answered within {limit:.0f} s; asked {masters}. "
         "Check master-endpoints, and that a master runs there and can be reached from here"
     )
 

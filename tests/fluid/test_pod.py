@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image, built and started as Fluid starts it: `make test-image` (root, buildah, crun).
+"""The pod that Fluid's ThinRuntime starts, with the image's files, its entry point and its mounts.
 
-CURVINE_IMAGE_ROOT is the image's root file system, CURVINE_APP_ROOT that of an application.
+`make test` starts it in namespaces of this machine; `make test-image` builds the image and starts
+it by crun: CURVINE_IMAGE_ROOT is then its root file system, CURVINE_APP_ROOT an application's.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +19,8 @@ import pytest
 
 from curvine.client.blocking import BlockingFileSystem
 from curvine.testing.cluster import MiniCluster
-from image.container import Container
+from image.container import Container, CrunContainer, Volume
+from image.namespaces import NamespaceContainer, image_files
 
 ROOT = os.environ.get("CURVINE_IMAGE_ROOT", "")
 APP = os.environ.get("CURVINE_APP_ROOT", ROOT)
@@ -31,19 +32,24 @@ COMMANDS = {
     "newest": ("/entrypoint.sh", "fluid-thin-runtime"),
     "seed": ("bash", "-c", SEED),
 }
-pytestmark = [
-    pytest.mark.fuse,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(not ROOT, reason="CURVINE_IMAGE_ROOT is not set; run make test-image"),
-    pytest.mark.skipif(shutil.which("crun") is None, reason="crun is not installed"),
-]
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def curvine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """/opt/curvine for pods of namespaces; the image has its own."""
+    if ROOT:
+        return Path(ROOT)
+    dist: Path = request.getfixturevalue("built_dist")
+    return image_files(dist, tmp_path_factory.mktemp("context"))
 
 
 class Node:
     """A node's directories: the shared one that Fluid propagates mounts through, the ConfigMap."""
 
-    def __init__(self, where: Path) -> None:
+    def __init__(self, where: Path, curvine: Path) -> None:
         self.where = where
+        self.curvine = curvine
         self.shared = where / "runtime"
         self.config = where / "config"
         for path in (self.shared, self.config):
@@ -52,10 +58,13 @@ class Node:
         subprocess.run(["mount", "--make-shared", self.shared], check=True)
         self.containers: list[Container] = []
 
-    def dataset(self, address: str, *names: str, mode: str = "ReadOnlyMany") -> None:
+    def dataset(
+        self, address: str, *names: str, mode: str = "ReadOnlyMany", **options: str
+    ) -> None:
+        options = {key.replace("__", "."): value for key, value in options.items()}
         mounts = [
-            {"mountPoint": f"curvine:///{name}", "options": {"master-endpoints": address},
-             "name": name} for name in names]  # fmt: skip
+            {"mountPoint": f"curvine:///{name}", "name": name,
+             "options": {"master-endpoints": address} | options} for name in names]  # fmt: skip
         document = {"mounts": mounts, "targetPath": TARGET, "accessModes": [mode]}
         fresh = self.config / f"..{len(list(self.config.iterdir()))}"
         fresh.mkdir()
@@ -68,20 +77,25 @@ class Node:
     def fuse(self, command: tuple[str, ...] = COMMANDS["entrypoint"]) -> Container:
         env = {"FLUID_RUNTIME_TYPE": "thin", "FLUID_RUNTIME_NS": "default",
                "FLUID_RUNTIME_NAME": "curvine-dataset", "MOUNT_POINT": TARGET}  # fmt: skip
-        return self._add(Container(
-            f"fuse-{os.getpid()}-{len(self.containers)}", Path(ROOT), self.where, command, env,
+        return self._add("fuse", ROOT, command, env,
             ((self.shared, PARENT, ("rbind", "rshared")),
-             (self.config, "/etc/fluid/config", ("rbind", "ro"))),
-        ))  # fmt: skip
+             (self.config, "/etc/fluid/config", ("rbind", "ro"))))  # fmt: skip
 
     def application(self) -> Container:
         """As after CSI's NodePublish: a bind of the target, or of its directory before it is."""
-        return self._add(Container(
-            f"app-{os.getpid()}-{len(self.containers)}", Path(APP), self.where,
-            ("sleep", "1000"), {}, ((self.shared, "/data", ("rbind", "rslave")),),
-        ))  # fmt: skip
+        mounts = ((self.shared, "/data", ("rbind", "rslave")),)
+        return self._add("app", APP, ("sleep", "1000"), {}, mounts)
 
-    def _add(self, container: Container) -> Container:
+    def _add(
+        self, kind: str, root: str, command: tuple[str, ...], env: dict[str, str],
+        mounts: tuple[Volume, ...],
+    ) -> Container:  # fmt: skip
+        name = f"{kind}-{os.getpid()}-{len(self.containers)}"
+        container: Container
+        if root:
+            container = CrunContainer(name, Path(root), self.where, command, env, mounts)
+        else:
+            container = NamespaceContainer(name, self.curvine, self.where, command, env, mounts)
         self.containers.append(container)
         return container
 
@@ -94,15 +108,15 @@ class Node:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    node = Node(tmp_path)
+def node(tmp_path: Path, curvine: Path) -> Iterator[Node]:
+    node = Node(tmp_path, curvine)
     yield node
     node.close()
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[MiniCluster]:
-    with MiniCluster(tmp_path / "cluster") as cluster:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniCluster]:
+    with MiniCluster(tmp_path_factory.mktemp("cluster")) as cluster:
         with BlockingFileSystem(cluster.conf()) as files:
             for name in ("data", "more"):
                 files.mkdir(f"/{name}")
@@ -118,12 +132,11 @@ def is_up(container: Container) -> bool:
     return "curvine-fuse ready" in container.output()
 
 
-@pytest.mark.parametrize("edition", COMMANDS)
-def test_start_use_and_stop(node: Node, cluster: MiniCluster, edition: str) -> None:
+def test_start_use_and_stop(node: Node, cluster: MiniCluster) -> None:
     node.dataset(address(cluster), "data", mode="ReadWriteMany")
     app = node.application()
     app.start()
-    fuse = node.fuse(COMMANDS[edition])
+    fuse = node.fuse()
     began = fuse.start()
     fuse.until(lambda: is_up(fuse), "the mount")
     took = time.monotonic() - began
@@ -133,21 +146,24 @@ def test_start_use_and_stop(node: Node, cluster: MiniCluster, edition: str) -> N
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         if line.startswith("Pss:")
     )
-    print(f"\n{edition}: mounted {took:.2f} s after the start, idle memory {memory / 1024:.0f} MB")
-    assert took < 29  # what Fluid waits in a sidecar; on an idle machine it is a fraction of this
+    print(f"\nmounted {took:.2f} s after the start, idle memory {memory / 1024:.0f} MB")
     fuse.must("curvine-ready", TARGET)
     app.must("sh", "-c", "echo text > /data/thin-fuse/f && grep -q text /data/thin-fuse/f")
     line = app.must("sh", "-c", "grep thin-fuse /proc/self/mountinfo")
     assert "fuse.curvinefs-thin" in line and "/data/thin-fuse" in line
-    for check in (
+    checks = [
         f"df --block-size=1 | grep {TARGET}", f"ls -lR {TARGET} | grep ^- | wc -l",
-        "umount --version", "command -v telnet", "ping -c 1 127.0.0.1", "awk 1 /dev/null",
-        "test -w /proc/1/fd/1", "test -x /app/curvine/lib/curvine-fuse",
-    ):  # fmt: skip
+        "umount --version", "awk 1 /dev/null", "test -w /proc/1/fd/1",
+        "test -x /app/curvine/lib/curvine-fuse",
+    ]  # fmt: skip
+    if fuse.of_image:
+        checks += ["command -v telnet", "ping -c 1 127.0.0.1"]
+    for check in checks:
         fuse.must("bash", "-c", check)
-    fuse.signal("TERM")
+    fuse.signal(signal.SIGTERM)
     assert fuse.wait() == 0
     assert app.run("test", "-e", "/data/thin-fuse/f").returncode == 1
+    assert "thin-fuse" not in app.must("cat", "/proc/self/mountinfo")
 
 
 def test_daemon_is_killed_while_the_application_reads(node: Node, cluster: MiniCluster) -> None:
@@ -162,12 +178,15 @@ def test_daemon_is_killed_while_the_application_reads(node: Node, cluster: MiniC
     fuse.until(lambda: is_up(fuse), "the mount")
     assert app.run("touch", "/data/thin-fuse/new").returncode, "ReadOnlyMany"
     server = fuse.pids()[-1]
-    script = "exec 5< /data/thin-fuse/f; read line <&5; sleep 2; cat <&5 | wc -c"
-    reader = subprocess.Popen(app.crun("exec", app.name, "bash", "-c", script),
-        stdout=subprocess.PIPE, text=True)  # fmt: skip
+    script = "exec 5< /data/thin-fuse/f; read line <&5; echo open; read go; cat <&5 | wc -c"
+    reader = subprocess.Popen(app.inside("bash", "-c", script),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert reader.stdout and reader.stdout.readline() == "open\n"
     os.kill(server, signal.SIGKILL)
-    assert int(reader.communicate(timeout=60)[0]) > 490_000
+    # read(1) of bash takes back what it read too much, so all but the first line is left.
+    assert int(reader.communicate("\n", timeout=120)[0]) == 499_995
     app.must("ls", "/data/thin-fuse")
+    assert fuse.pids()[-1] != server
 
 
 def test_restart_over_a_dead_mount(node: Node, cluster: MiniCluster) -> None:
@@ -175,9 +194,9 @@ def test_restart_over_a_dead_mount(node: Node, cluster: MiniCluster) -> None:
     first = node.fuse()
     first.start()
     first.until(lambda: is_up(first), "the mount")
-    first.signal("KILL")
+    first.signal(signal.SIGKILL)
     assert first.wait() != 0
-    second = node.fuse()
+    second = node.fuse(COMMANDS["seed"])
     second.start()
     second.until(lambda: is_up(second), "the second mount")
     assert second.output().count("curvine-fuse ready") == 1
@@ -197,22 +216,28 @@ def test_master_comes_later(node: Node, cluster: MiniCluster) -> None:
 
 
 def test_wrong_endpoint_ends_with_a_clear_line(node: Node) -> None:
-    node.dataset("127.0.0.1:1", "data")
+    node.dataset("127.0.0.1:1", "data", client__conn_retry_max_duration_ms="2s")
     fuse = node.fuse()
     fuse.start()
-    assert fuse.wait(120) == 1
+    assert fuse.wait() == 1
     (line,) = [text for text in fuse.output().splitlines() if text.startswith("ERROR: ")]
-    assert "127.0.0.1:1" in line and "master-endpoints" in line
+    assert "within 2 s" in line and "127.0.0.1:1" in line and "master-endpoints" in line
 
 
 def test_dataset_is_edited(node: Node, cluster: MiniCluster) -> None:
+    """A mount is added while the application has a file open; it goes on with it."""
     node.dataset(address(cluster), "data", mode="ReadWriteMany")
     app = node.application()
     app.start()
-    fuse = node.fuse()
+    fuse = node.fuse(COMMANDS["newest"])
     fuse.start()
     fuse.until(lambda: is_up(fuse), "the mount")
-    app.must("sh", "-c", "echo text > /data/thin-fuse/f")
+    script = "exec 5> /data/thin-fuse/g; echo one >&5; echo open; read go; echo two >&5"
+    writer = subprocess.Popen(app.inside("bash", "-c", script),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert writer.stdout and writer.stdout.readline() == "open\n"
     node.dataset(address(cluster), "data", "more", mode="ReadWriteMany")
-    fuse.until(lambda: not app.run("test", "-d", "/data/thin-fuse/more").returncode, "more", 30)
-    app.must("grep", "-q", "text", "/data/thin-fuse/f")
+    fuse.until(lambda: not app.run("test", "-d", "/data/thin-fuse/more").returncode, "more")
+    writer.communicate("\n", timeout=120)
+    assert writer.returncode == 0
+    assert app.must("cat", "/data/thin-fuse/data/g") == "one\ntwo\n"
