@@ -59,13 +59,34 @@ class File:
             )
             raise AssertionError(
                 f"{self.path}: byte {offset + at} of {len(self.model)} is wrong, got {len(found)} "
-                f"of {len(expected)} bytes at {offset}\n" + "\n".join(self.history[-25:])
+                f"of {len(expected)} bytes at {offset}; {self.story(found, expected, offset)}\n"
+                + "\n".join(self.history[-40:])
             )
         length = os.fstat(self.fd()).st_size
         assert length == len(self.model), (
             f"{self.path}: {length} bytes long, not {len(self.model)}\n"
             + "\n".join(self.history[-25:])
         )
+
+    def story(self, found: bytes, expected: bytes, offset: int) -> str:
+        """What helps to find out where wrong bytes come from."""
+        wrong = [i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b]
+        zeros = sum(found[i] == 0 for i in wrong)
+        told = (
+            [f"{len(wrong)} wrong from {offset + wrong[0]} to {offset + wrong[-1]}"]
+            if wrong
+            else []
+        )
+        told.append(f"{zeros} of them zeros, {time.strftime('%H:%M:%S')}, pid {os.getpid()}")
+        for seconds in (0, 1, 5):
+            time.sleep(seconds)
+            fd = os.open(self.path, os.O_RDONLY)
+            again = os.pread(fd, len(expected), offset)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            fresh = os.pread(fd, len(expected), offset)
+            os.close(fd)
+            told.append(f"{seconds} s later {again == expected}, without cache {fresh == expected}")
+        return "; ".join(told)
 
     def read(self, offset: int, size: int) -> bytes:
         deadline = time.monotonic() + PATIENCE
@@ -170,6 +191,7 @@ def main() -> int:
     while time.monotonic() < end:
         (operation,) = random.choices(list(weights), list(weights.values()))
         file = random.choice(files)
+        file.history.append(time.strftime("%H:%M:%S"))
         try:
             operation(file)
         except Exception:

@@ -70,6 +70,8 @@ class Mounted:
 
     def server_pid(self) -> int:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        # One that was killed has a successor, as long as the supervisor lives.
+        until(lambda: self.process.poll() is not None or children.read_text().split())
         return int(children.read_text().split()[0])
 
     def shell(self, script: str, timeout: float = 10.0) -> str:

@@ -188,3 +188,28 @@ def test_bytes_of_a_killed_writer_are_recovered(cluster: MiniCluster, short_circ
 
     run(cluster, body, short_circuit=short_circuit)
     run(cluster, next_process, short_circuit=short_circuit)
+
+
+@pytest.mark.parametrize("short_circuit", [True, False])
+def test_what_a_killed_writer_was_not_told_of_is_begun_anew(
+    cluster: MiniCluster, short_circuit: bool
+) -> None:
+    """Its worker was killed as well and has parts of a write that nobody waits for any more."""
+
+    async def body(fs: UnifiedFileSystem) -> None:
+        writer = await fs.create("/file", block_size=MIB)
+        await writer.write(0, CONTENT[:100_000])  # its server dies before it can answer
+
+    async def next_process(fs: UnifiedFileSystem) -> None:
+        writer = await fs.open_write("/file")
+        assert isinstance(writer, FileWriter)
+        await writer.recover(0)
+        await writer.write(40, b"asked for again")
+        await writer.close()
+        assert await get(fs, "/file") == bytes(40) + b"asked for again"
+
+    cluster.workers[1].kill()  # there is no other worker to go to
+    run(cluster, body, short_circuit=short_circuit)
+    cluster.workers[0].kill()
+    cluster.workers[0].start()
+    run(cluster, next_process, short_circuit=short_circuit)

@@ -39,7 +39,13 @@ def cluster(tmp_path: Path) -> Iterator[MiniCluster]:
 
 def block_files(cluster: MiniCluster) -> dict[str, bytes]:
     found = cluster.root.glob("worker-*/data/*/active/*/*/blk_*")
-    return {path.name: path.read_bytes() for path in found}
+    blocks = {}
+    for path in found:
+        try:
+            blocks[path.name] = path.read_bytes()
+        except FileNotFoundError:
+            pass  # just removed
+    return blocks
 
 
 async def until(what: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> None:

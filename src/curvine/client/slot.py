@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import msgspec
 
@@ -20,11 +20,26 @@ _REPLACEMENTS = 2  # attempts to get other workers for a block that none took
 
 
 class Slot(msgspec.Struct):
-    """A block's place in the file. ``reported``: the master knows the block with this length."""
+    """A block's place in the file. ``reported``: the master knows the block with this length.
+
+    ``leftover``: workers may have bytes of it that were never answered, from an attempt that broke
+    off: a block without length is begun anew then, where a worker would refuse to go on."""
 
     located: LocatedBlock
     length: int
     reported: bool
+    leftover: bool = False
+
+
+def mark_leftovers(slots: Sequence[Slot]) -> None:
+    """Of the slots without length: a writer that died may have begun them."""
+    for slot in slots:
+        slot.leftover = not slot.length and slot.located.block.alloc_opts is None
+
+
+def published(slots: Sequence[Slot], ids: Set[int]) -> list[LocatedBlock]:
+    """The published blocks among those named."""
+    return [as_known(slot) for slot in slots if slot.located.block.id in ids and slot.length]
 
 
 async def open_writer(
@@ -43,17 +58,23 @@ async def open_writer(
     if slot.length and located.block.alloc_opts is None:
         return await BlockWriter.open_patiently(streams, located, offset=inner, capacity=capacity)
     exclude: list[int] = []
+    empty = not slot.length and located.block.alloc_opts is None
     deadline = streams.now() + streams.patience
     while True:
         located = as_known(slot)
+        anew = slot.leftover and empty  # beginning anew cuts off all that workers have
         try:
-            writer = await BlockWriter.open(streams, located, offset=inner, capacity=capacity)
+            writer = await BlockWriter.open(
+                streams, located, offset=0 if anew else inner, capacity=capacity, resume=anew
+            )
         except CurvineError as error:
+            slot.leftover |= empty and isinstance(error, ConnectionLost)
             lost = isinstance(error, ConnectionLost) and streams.now() < deadline
             exclude += [worker.worker_id for worker in located.locs]
             if len(exclude) > _REPLACEMENTS * max(1, len(located.locs)) and not lost:
                 raise
         else:
+            slot.leftover = False
             if located.block.alloc_opts is None:
                 await top_up(streams, ns, writer, located, replicas)
                 slot.located = LocatedBlock(

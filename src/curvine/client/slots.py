@@ -30,7 +30,14 @@ from curvine.client.local_file import Buffer, Data
 from curvine.client.namespace import Namespace
 from curvine.client.readback import ReadBack
 from curvine.client.replacement import replace_lost
-from curvine.client.slot import Slot, as_known, assign, open_writer
+from curvine.client.slot import (
+    Slot,
+    as_known,
+    assign,
+    mark_leftovers,
+    open_writer,
+    published,
+)
 from curvine.client.streams import Streams
 from curvine.errors import (
     AbnormalData,
@@ -123,6 +130,8 @@ class FileSlots:
         this way (nothing has happened that stands in another one's way)."""
         if self.length or self._open or self._pending or len(self._slots) > 1:
             return False
+        if any(slot.leftover for slot in self._slots):
+            return False
         if not self._slots:
             await self._add_block()
         slot = self._slots[0]
@@ -130,6 +139,7 @@ class FileSlots:
             return False
         written = await put_block(self._streams, slot.located, data, capacity=self.size, sync=sync)
         if written is None:
+            slot.leftover = True
             return False
         commit, workers = written
         await self._finished(slot, commit, workers, sync)
@@ -144,7 +154,9 @@ class FileSlots:
         """
         found = False
         length = min(length, len(self._slots) * self.size)  # every byte had its block before
-        for index in range(-(-length // self.size)):
+        blocks = -(-length // self.size)
+        mark_leftovers(self._slots[blocks:])
+        for index in range(blocks):
             slot = self._slots[index]
             if slot.located.block.alloc_opts is not None:
                 continue  # a hole, or a resize that was not carried out: see the module
@@ -169,12 +181,7 @@ class FileSlots:
 
     async def _sync_published(self) -> None:
         """What was published without sync, here or by an earlier writer, becomes durable."""
-        wanted = [
-            as_known(slot)
-            for slot in self._slots
-            if slot.located.block.id in self._unsynced and slot.length
-        ]
-        await sync_blocks(self._streams, wanted, self.size)
+        await sync_blocks(self._streams, published(self._slots, self._unsynced), self.size)
         self._unsynced.clear()
 
     def leave(self) -> None:

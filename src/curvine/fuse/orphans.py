@@ -68,8 +68,12 @@ class Orphans:
 
     async def remove(self, nodeid: int) -> None:
         """Delete an orphan after its last close."""
-        path = self._nodes.orphan_path(nodeid)
+        await self.discard(nodeid)
         self._nodes.table.change_flags(nodeid, remove=FLAG_ORPHAN)
+
+    async def discard(self, nodeid: int) -> None:
+        """Delete what the orphan directory has of a node, if anything."""
+        path = self._nodes.orphan_path(nodeid)
         try:
             await self._files.delete(path)
         except NotFound:

@@ -121,7 +121,9 @@ class Volume:
         override = file.override()
         file.reading.tell((status.mtime, status.len))
         nodes.table.remember(nodeid, status.len, status.mtime)
-        links = status.nlink - 1 if nodes.is_orphan(nodeid) else None
+        links = None
+        if nodes.is_orphan(nodeid):  # its name there is not one that anybody sees
+            links = max(status.nlink - 1, nodes.table.components(nodeid) is not None)
         if nodes.is_removed(nodeid):
             links = 0
         return attributes(status, inode, self.owners, override=override, nlink=links)

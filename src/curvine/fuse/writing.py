@@ -227,8 +227,9 @@ class WriteSide:
         the table's cookie. What cannot be taken over fails the next flush, as a lost write does."""
         try:
             writer = await self._ensure(req_id)
-            if unpublished and isinstance(writer, Recoverable):
+            if isinstance(writer, Recoverable):
                 await writer.recover(unpublished)
+            if unpublished:
                 self._nodes.table.set_cookie(self._nodeid, writer.length)
         except CurvineError as error:
             _log.error("writes to node %d may be lost: %s", self._nodeid, error)

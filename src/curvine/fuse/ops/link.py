@@ -47,7 +47,7 @@ async def link(volume: Volume, request: Request) -> Reply:
     nodes, name, source = volume.nodes, request.names[0], request.body.oldnodeid
     volume.refuse_flagged(request.nodeid, appending=True)
     volume.refuse_flagged(source)
-    if nodes.is_orphan(source):
+    if nodes.is_orphan(source) and nodes.table.components(source) is None:
         raise Refused(errno.ENOENT)
     await nodes.settled(source)
     src = nodes.path(source)

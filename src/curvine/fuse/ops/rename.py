@@ -44,6 +44,8 @@ async def unlink(volume: Volume, request: Request) -> Reply:
                 volume.env.orphans.mark(victim)
         else:
             await volume.files.delete(path, req_id=volume.request_id(request))
+            if request.resent and victim:
+                await volume.env.orphans.discard(victim)  # open when a dead server was asked
             nodes.table.unlink(parent, name)
             volume.handles.content_gone(victim)
     return replies.ok(request.unique)
@@ -103,6 +105,8 @@ async def _rename(volume: Volume, request: Request, flags: int) -> Reply:
                 volume.env.orphans.mark(victim)
         else:
             await volume.files.rename(src, dst, flags, req_id=req_id)
+            if request.resent and victim and victim != moved:
+                await _finish_rename_over_open(volume, request, src, victim)
             nodes.table.rename(parent, name, new_parent, new_name)
             volume.handles.content_gone(victim)
     return replies.ok(request.unique)
@@ -119,6 +123,19 @@ async def _rename_over_open(
         await files.rename(src, dst, RenameFlag.NONE, req_id=volume.request_id(request, 2))
         return
     await volume.env.orphans.take_in(src, victim, volume.request_id(request, 1))
+
+
+async def _finish_rename_over_open(volume: Volume, request: Request, src: str, victim: int) -> None:
+    """A dead server may have begun, when the victim was open: it has exchanged the two names, which
+    is what the master remembers under this request, and perhaps put the old file away."""
+    try:
+        left = await volume.files.status(src)
+    except NotFound:
+        pass
+    else:
+        if volume.nodes.table.inode(victim) == left.id:
+            await volume.files.delete(src, req_id=volume.request_id(request, 1))
+    await volume.env.orphans.discard(victim)
 
 
 def _must_live_on(volume: Volume, nodeid: int) -> bool:
