@@ -113,7 +113,8 @@ def test_four_busy_processes_notice_nothing_of_three_crashes(mounted: MiniMount)
 
 
 def test_the_mount_waits_for_a_master_that_was_killed(tmp_path: Path) -> None:
-    with MiniCluster(tmp_path / "cluster") as cluster:
+    patient = {"client": {"rpc_retry_max_duration_ms": 60_000}}  # whatever a start takes here
+    with MiniCluster(tmp_path / "cluster", settings=patient) as cluster:
         with MiniMount(cluster.conf_path, tmp_path / "mnt") as mount:
             children = [start_python(BUSY, mount.target, str(i)) for i in range(3)]
             for _ in range(2):
