@@ -222,6 +222,7 @@ while name := entry():
 assert seen == [f"f{i:04}" for i in range(3000)], len(seen)
 libc.seekdir(d, ctypes.c_long(mark)); again = []
 while name := entry(): again.append(name)
+again = [n for n in again if os.path.exists(n)]  # POSIX: removed names may be given, or not
 assert again[:2] == ["f1501", "f1503"] and len(again) == 750, (again[:3], len(again))
 libc.rewinddir(d); assert sum(1 for _ in iter(entry, None)) == 1502
 assert len(os.listdir()) == 1500

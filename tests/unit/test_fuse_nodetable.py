@@ -121,6 +121,20 @@ def test_hard_links_are_one_node_with_several_names(table: NodeTable) -> None:
     assert table.get(node).flags & noderecords.FLAG_UNLINKED
 
 
+def test_the_name_looked_up_last_is_the_path(table: NodeTable) -> None:
+    directory = table.intern(ROOT, b"d", 0, 6, DIRECTORY)
+    node = table.intern(ROOT, b"a", 0, 7, FILE)
+    for parent, name in ((directory, b"b"), (ROOT, b"c"), (ROOT, b"a"), (directory, b"b")):
+        assert table.intern(parent, name, 0, 7, FILE, nlink=3) == node
+        assert table.names(node)[0] == (parent, name)
+    assert sorted(table.names(node)) == [(ROOT, b"a"), (ROOT, b"c"), (directory, b"b")]
+    table.missing(directory, b"b")
+    table.missing(ROOT, b"c")
+    table.missing(ROOT, b"a")
+    assert table.names(node) == [(ROOT, b"a")], "the last name stays"
+    assert table.forget(directory, 1) and table.forget(node, 5)
+
+
 def test_a_file_renamed_elsewhere_has_only_its_new_name(table: NodeTable) -> None:
     node = table.intern(ROOT, b"a", 0, 5, FILE)
     assert table.intern(ROOT, b"b", 0, 5, FILE, nlink=1) == node

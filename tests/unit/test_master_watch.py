@@ -77,6 +77,24 @@ def test_missed_changes_come_first_and_once() -> None:
     asyncio.run(scenario())
 
 
+def test_a_watcher_is_spared_what_it_does_itself() -> None:
+    async def scenario() -> None:
+        hub = WatchHub(lambda: 1)
+        mine, theirs = Outlet(), Outlet()
+        number = hub.new_sender()
+        hub.add(mine, 5, (), sender=number)
+        hub.add(theirs, 6, (), sender=hub.new_sender())
+        hub.sender = number
+        hub.publish([change("/by-me")])
+        hub.sender = 0
+        hub.publish([change("/by-nobody-known")])
+        await asyncio.sleep(0)
+        assert mine.paths() == ["/by-nobody-known"]
+        assert theirs.paths() == ["/by-me", "/by-nobody-known"]
+
+    asyncio.run(scenario())
+
+
 def test_a_slow_watcher_is_reset_when_it_has_caught_up() -> None:
     async def scenario() -> None:
         hub = WatchHub(lambda: 9)

@@ -269,6 +269,30 @@ def test_changes_are_told_after_the_log(ns: Namespace) -> None:
     assert ns.changes_since(start - 1) is None
 
 
+def test_changes_of_a_file_with_several_names_tell_the_right_directory(ns: Namespace) -> None:
+    ns.create("/d/f", opts(create_parent=True), CREATE)
+    ns.mkdir("/e", MkdirOpts())
+    ns.create("/g", opts(), CREATE)
+    here, there = ns.status("/d").id, ns.status("/e").id
+    told: list[Change] = []
+    ns.add_listener(told.extend)
+    ns.link("/d/f", "/e/second")
+    ns.rename("/e/second", "/e/third")
+    ns.rename("/g", "/e/third")
+    ns.delete("/d/f")
+    assert [(one.path, one.kind, one.parent_id, one.name) for one in told] == [
+        ("/e/second", ChangeKind.ENTRY, there, "second"),
+        ("/d/f", ChangeKind.ATTR, here, "f"),
+        ("/e/second", ChangeKind.ENTRY, there, "second"),
+        ("/e/third", ChangeKind.ENTRY, there, "third"),
+        ("/g", ChangeKind.ENTRY, 1000, "g"),
+        ("/e/third", ChangeKind.ATTR, there, "third"),
+        ("/e/third", ChangeKind.ENTRY, there, "third"),
+        ("/d/f", ChangeKind.ENTRY, here, "f"),
+    ]
+    assert told[5].inode_id == told[0].inode_id, "its number of names is another one"
+
+
 def test_the_ring_admits_what_it_has_lost(tmp_path: Path, clock: ManualClock) -> None:
     ns = open_namespace(tmp_path, clock, Limits(change_ring=2))
     start = ns.epoch

@@ -18,7 +18,7 @@ from curvine.model.path import is_under
 from curvine.model.worker import ComponentInfo
 from curvine.rpc.client import RpcConnection, new_req_id
 from curvine.wire import codes
-from curvine.wire.codes import CAP_WATCH, RpcCode
+from curvine.wire.codes import CAP_WATCH, SEQ_NONE, RpcCode
 from curvine.wire.convert import fill_component
 from curvine.wire.convert_cluster import decode_filesystem_info
 from curvine.wire.frame import Frame
@@ -67,14 +67,17 @@ RESET = Changes(reset=True)
 
 
 class PushedFeed:
-    """Code 100. ``epoch``: everything up to it was passed on."""
+    """Code 100. ``epoch``: everything up to it was passed on. ``skip_own``: changes by requests
+    that carry ``seq_id`` are not told, once there is one."""
 
     pushes = True
+    seq_id = SEQ_NONE
 
-    def __init__(self, connection: RpcConnection, tell: Tell, times: Times) -> None:
+    def __init__(self, connection: RpcConnection, tell: Tell, times: Times, skip_own: bool) -> None:
         self._connection = connection
         self._tell = tell
         self._times = times
+        self._skip_own = skip_own
         self._req_id = new_req_id()
         self._telling = False
         self._complete = False
@@ -84,11 +87,12 @@ class PushedFeed:
     async def start(self, prefixes: Sequence[str], epoch: int | None) -> None:
         """Watch from ``epoch`` on (None: from now); returns when all that was missed is told."""
         self.epoch = epoch
-        request = ext_pb2.WatchRequest(prefixes=prefixes)
+        request = ext_pb2.WatchRequest(prefixes=prefixes, skip_own=self._skip_own)
         if epoch is not None:
             request.epoch = epoch
         frame = await self._call(codes.OPEN, request.SerializeToString(), self._req_id)
         answer = ext_pb2.WatchOpenResponse.FromString(frame.header)
+        self.seq_id = answer.sender if answer.HasField("sender") else SEQ_NONE
         if answer.reset:
             self._pass_on(RESET)
         if epoch is None or answer.reset:
@@ -149,6 +153,7 @@ class PolledFeed:
     something may have been missed (control-plane specification 5.16)."""
 
     pushes = False
+    seq_id = SEQ_NONE
 
     def __init__(self, connection: RpcConnection, tell: Tell, times: Times) -> None:
         self._connection = connection
@@ -231,6 +236,7 @@ async def open_feed(
     epoch: int | None,
     tell: Tell,
     times: Times,
+    skip_own: bool = False,
 ) -> Feed | None:
     """The best feed that the master at the other end has; None if it has none.
 
@@ -245,7 +251,7 @@ async def open_feed(
     )
     server = decode_filesystem_info(frame.header).server
     if server is not None and CAP_WATCH in server.capabilities:
-        pushed = PushedFeed(connection, tell, times)
+        pushed = PushedFeed(connection, tell, times, skip_own)
         await pushed.start(prefixes, epoch)
         return pushed
     polled = PolledFeed(connection, tell, times)

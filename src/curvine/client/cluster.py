@@ -13,6 +13,7 @@ import logging
 import socket
 import uuid
 from collections import Counter
+from functools import partial
 from types import TracebackType
 
 from curvine import ANNOUNCED_VERSION
@@ -108,6 +109,7 @@ class ClusterClient:
             conf.client_master_addrs(), self.identity, auth=auth, clock=self.clock,
             conn_timeout=min(client.conn_timeout_ms / _MS, _WATCH_DIAL),
         )  # fmt: skip
+        self.watch.on_seq_id = partial(setattr, self.rpc, "seq_id")
         known = LocationCache(self.watch, self.clock)
         self.ns = Namespace(metered, self.address, new_req_id, known)
         self.admin = Admin(metered, self.identity, new_req_id)

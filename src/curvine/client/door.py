@@ -12,6 +12,7 @@ from collections.abc import Callable
 from curvine.client.block_sync import sync_blocks
 from curvine.client.cluster import ClusterClient
 from curvine.client.mounts import MountTable
+from curvine.client.watch import ChangeWatch
 from curvine.errors import InvalidArgument, NotADirectory, TimedOut
 from curvine.model.job import JobStatus, LoadCommand
 from curvine.model.mount import MountInfo, MountOptions, WriteType, mount_of_path, ufs_path_of
@@ -30,17 +31,33 @@ class ClusterDoor:
     def __init__(self, cluster: ClusterClient, mounts: MountTable) -> None:
         self.cluster = cluster
         self._mounts = mounts
+        self._unified = cluster.conf.client.enable_unified_fs
 
     async def filesystem_info(self) -> FilesystemInfo:
         """Totals of the cluster and its workers."""
         return await self.cluster.handshake()
+
+    @property
+    def watch(self) -> ChangeWatch:
+        """Tells what others change, as far as the master knows it."""
+        return self.cluster.watch
+
+    @property
+    def has_untold(self) -> bool:
+        """Whether there are paths of which the watch tells nothing, as far as is known."""
+        return self._unified and self._mounts.has_cache_mode
+
+    def told(self, path: str) -> bool:
+        """Whether the watch tells all changes of ``path``: not below a cache_mode mount."""
+        mount = self._mounts.cached(path) if self._unified else None
+        return mount is None or mount.write_type != WriteType.CACHE_MODE
 
     async def used_bytes(self, path: str) -> int | None:
         """Bytes of all files below ``path`` as the master sums them up; None where it does not, or
         where parts of the tree are listed from an under storage."""
         if CAP_SUMMARY not in self.cluster.capabilities:
             return None
-        for mount in await self._mounts.all() if self.cluster.conf.client.enable_unified_fs else ():
+        for mount in await self._mounts.all() if self._unified else ():
             if mount.write_type == WriteType.CACHE_MODE and (
                 is_under(path, mount.cv_path) or is_under(mount.cv_path, path)
             ):

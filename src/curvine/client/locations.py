@@ -3,7 +3,7 @@
 
 An entry is believed only while a watch tells of every change (client.watch), and for ``_KEEP``
 seconds: the master has to see now and then that the file is used, or it would evict it. Files that
-are being written are not kept. Own changes are forgotten at once.
+are being written are not kept, nor those with several names. Own changes are forgotten at once.
 
 A client that looks up the same paths again and again begins to watch the directory that holds them.
 
@@ -78,7 +78,8 @@ class LocationCache:
             file = await ask(path)
         finally:
             self._lookups.discard(lookup)
-        if not lookup.stale and file.status.is_complete and len(file.blocks) <= _MOST_BLOCKS:
+        kept = file.status.is_complete and (file.status.nlink or 1) == 1
+        if kept and not lookup.stale and len(file.blocks) <= _MOST_BLOCKS:
             self._keep(path, file)
         return file
 

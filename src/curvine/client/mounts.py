@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from curvine.client.mount_secrets import MountSecrets
 from curvine.clock import Clock
 from curvine.errors import CurvineError, InvalidArgument
-from curvine.model.mount import MountInfo, mount_of_path
+from curvine.model.mount import MountInfo, WriteType, mount_of_path
 from curvine.ufs.base import Ufs
 from curvine.ufs.credentials import stamp
 from curvine.ufs.registry import open_ufs
@@ -56,6 +56,7 @@ class MountTable:
         self._ttl = ttl_ms / 1000
         self.secrets = secrets
         self._mounts: tuple[MountInfo, ...] | None = None
+        self._has_cache_mode = False
         self._fetched = 0.0  # monotonic seconds
         self._refreshing: asyncio.Task[None] | None = None
         self._storages: dict[MountInfoKey, Ufs] = {}
@@ -84,6 +85,11 @@ class MountTable:
         if self._mounts is not None and self._stale():
             self._refresh_behind()
         return mount_of_path(self._mounts or (), path)
+
+    @property
+    def has_cache_mode(self) -> bool:
+        """Whether there is a cache_mode mount, as far as is known."""
+        return self._has_cache_mode
 
     def storage(self, mount: MountInfo) -> Ufs:
         """The under storage of a mount, opened at its first use, and anew when a file that holds
@@ -126,6 +132,7 @@ class MountTable:
         mounts = await self._fetch()
         await self.secrets.prepare(mounts)
         self._mounts = mounts
+        self._has_cache_mode = any(m.write_type == WriteType.CACHE_MODE for m in mounts)
         self._fetched = self._clock.monotonic()
         await self._retire()
 

@@ -54,7 +54,6 @@ class UnifiedFileSystem(ClusterDoor):
             MountSecrets(cluster.admin.mount_secrets),
         )
         super().__init__(cluster, mounts)
-        self._unified = conf.enable_unified_fs
         self._auto_cache = AutoCache(cluster.admin.submit_load, cluster.clock)
         self._cached = CachedMounts(cluster, self._mounts, self._auto_cache)
         self._native = NativeFiles(cluster, self._mounts, self._auto_cache)

@@ -12,6 +12,9 @@ Before it trusts a cache, a caller asks :meth:`ChangeWatch.is_current`. It looks
 and the master pushes a change before it answers who made it; so what was acknowledged to anybody
 before the question is known to listeners (between machines: as far as the network keeps up).
 
+Who knows what it does itself may ask not to be told (:meth:`ChangeWatch.skip_own`): a master of
+ours gives a number to ``on_seq_id``, and tells nothing of requests with that seq_id.
+
 Concurrency: everything on one loop. Listeners are called from it and must not wait.
 """
 
@@ -30,6 +33,7 @@ from curvine.model.worker import ComponentInfo
 from curvine.rpc.auth import Auth
 from curvine.rpc.client import RpcConnection
 from curvine.telemetry.logs import OnceLogger
+from curvine.wire.codes import SEQ_NONE
 
 log = logging.getLogger(__name__)
 _once = OnceLogger(log, interval=60)
@@ -73,6 +77,8 @@ class ChangeWatch:
         self._epoch: int | None = None  # where to go on when there is a feed again
         self._again = False
         self._changed = asyncio.Event()  # the mode may have changed
+        self._skip_own = False
+        self.on_seq_id: Callable[[int], None] = lambda _: None  # SEQ_NONE: none at the moment
         self.resets = 0
 
     # -- what callers ask
@@ -83,6 +89,11 @@ class ChangeWatch:
         if self._feed is None:
             return Mode.OFF
         return Mode.PUSH if self._feed.pushes else Mode.POLL
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether changes come in."""
+        return self._feed is not None
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -138,7 +149,17 @@ class ChangeWatch:
         )
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
-        elif self._feed is not None:
+        else:
+            self._begin_again()
+
+    def skip_own(self, skip: bool) -> None:
+        """Whether to be spared what this client does itself, where the master can tell."""
+        if skip is not self._skip_own:
+            self._skip_own = skip
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        if self._feed is not None:
             self._again = True  # another feed with what is wanted now, from the same epoch
             self._feed.close()
 
@@ -197,12 +218,14 @@ class ChangeWatch:
             self._gap.cancel()
             self._gap = None
         self._feed = feed
+        self.on_seq_id(feed.seq_id)
         self._changed.set()
         try:
             await feed.run()
         finally:
             self._epoch = feed.epoch
             self._feed = None
+            self.on_seq_id(SEQ_NONE)
             feed.close()
             self._changed.set()
 
@@ -217,8 +240,9 @@ class ChangeWatch:
                     *address, self._conn_timeout, auth=self._auth
                 )
                 feed = await open_feed(
-                    connection, self._identity, self.prefixes, self._epoch, self._tell, self._times
-                )
+                    connection, self._identity, self.prefixes, self._epoch, self._tell,
+                    self._times, self._skip_own,
+                )  # fmt: skip
             except CurvineError as error:
                 failure = error
                 continue

@@ -169,6 +169,12 @@ class FuseConf(Section, frozen=True, kw_only=True):
         upstream=1000, why=_AUTO)  # fmt: skip
     negative_timeout_ms: int | None = auto_duration("Missing names stay in the kernel's cache",
         upstream=0, why=_AUTO)  # fmt: skip
+    coherence: str = text(
+        "push",
+        "Ours. push: the kernel believes for long, and is told what others "
+        "change; timeouts: only the times above count",
+        choices=("push", "timeouts"),
+    )
     remember: bool = boolean(False, "Keep nodes that the kernel has forgotten")
     max_background: int = integer(256, "Background requests", most=65535)
     congestion_threshold: int = integer(192, "Background requests that count as many", most=65535)

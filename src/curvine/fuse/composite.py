@@ -23,7 +23,7 @@ import msgspec
 from curvine.client.mounts import CrossesMounts
 from curvine.errors import AlreadyExists, CurvineError, NotFound, ReadOnly
 from curvine.fuse.contract import FileSystem, Reader, Recoverable, Writer
-from curvine.fuse.nodes import ORPHANS
+from curvine.fuse.nodes import ORPHANS, PLACE_SHIFT
 from curvine.fuse.placenumbers import PlaceName, PlaceNumbers
 from curvine.model.inode import FileStatus, FileType, SetAttr
 from curvine.model.lock import FileLock
@@ -32,7 +32,6 @@ from curvine.model.worker import FilesystemInfo
 
 _log = logging.getLogger(__name__)
 
-PLACE_SHIFT = 48  # inode ids of a cluster stay far below
 _INFO_SECONDS = 3.0  # a cluster that is away does not hold up statfs for longer
 
 
@@ -73,6 +72,10 @@ class CompositeFileSystem:
     def shown(self) -> tuple[Place, ...]:
         """The places that are seen now."""
         return self._shown
+
+    def tag(self, place: Place) -> int:
+        """What the inode numbers of a place carry."""
+        return self._numbers.of(place.name) << PLACE_SHIFT
 
     def show(self, places: Sequence[Place]) -> None:
         """From now on these places are seen; what is open in others stays usable."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from curvine.client.watch import ChangeWatch
 from curvine.model.inode import FileStatus, FileType, SetAttr
 from curvine.model.lock import FileLock
 from curvine.model.worker import FilesystemInfo
@@ -81,6 +82,21 @@ class Measured(Protocol):
 
     async def used_bytes(self, path: str) -> int | None:
         """Bytes of all files below ``path``; None where nobody keeps that sum."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A file system that is told what others change."""
+
+    @property
+    def watch(self) -> ChangeWatch: ...
+
+    @property
+    def has_untold(self) -> bool:
+        """Whether there are paths for which ``told`` is False."""
+
+    def told(self, path: str) -> bool:
+        """Whether the watch tells all changes of ``path``."""
 
 
 class FileSystem(Protocol):

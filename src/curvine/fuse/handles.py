@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 
 from curvine.errors import CurvineError
 from curvine.fuse.openfile import OpenFile
+from curvine.fuse.settings import SETTLE_MS
 from curvine.fuse.surroundings import Surroundings
 from curvine.model.inode import FileStatus
 
@@ -33,6 +34,7 @@ class DirectoryHandle:
     def __init__(self, nodeid: int) -> None:
         self.nodeid = nodeid
         self.lock = asyncio.Lock()
+        self.mark = 0  # of the page: how many changes had been told when it was asked for
         self.restart()
 
     def restart(self) -> None:
@@ -124,6 +126,21 @@ class Handles:
         """Whether somebody has the node open."""
         found = self._open.get(nodeid)
         return found is not None and found.opens > 0
+
+    def changed_elsewhere(self, nodeid: int) -> bool:
+        """Another client changed the file. Whether pages of it may be wrong without the kernel
+        noticing it by its time and length."""
+        found = self._open.get(nodeid)
+        if found is not None:
+            found.reading.suspect = True
+            if found.opens:
+                return True
+        return self._table.mtime(nodeid) > self._env.clock.now_ms() - SETTLE_MS
+
+    def all_changed_elsewhere(self) -> None:
+        """Changes may have been missed."""
+        for found in self._open.values():
+            found.reading.suspect = True
 
     def content_gone(self, nodeid: int) -> None:
         """The file was deleted: a reader that rests must not keep its blocks on a disk."""

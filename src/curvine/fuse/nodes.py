@@ -29,8 +29,10 @@ T = TypeVar("T")
 ORPHANS = "/.curvine.orphans"  # hidden directory of the namespace: one directory per session in it
 FLAG_ORPHAN = 8  # node flag: the file lies in the orphan directory
 FLAG_IMMUTABLE, FLAG_APPEND = 32, 64  # node flags: chattr +i and +a, as last seen
+FLAG_MOVED = 128  # node flag: another client moved the directory; it was not looked up since
 FLAG_REMOVED = 16  # node flag: another client removed the file while it was open here
 NAME_LIMIT = 255  # bytes of one name
+PLACE_SHIFT = 48  # inode ids of a cluster stay far below; the number of a place stands above
 _HASHED = 1 << 62  # marks inode numbers made from a path; ids of the master stay far below
 _MAIN_MOUNT = 0
 
@@ -125,7 +127,7 @@ class Nodes:
     def moving(self, *nodeids: int) -> Iterator[None]:
         """Announce that the names of these nodes (0 = unknown ones) are about to change."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        held = [n for n in nodeids if n and n not in self._moving]
+        held = [n for n in dict.fromkeys(nodeids) if n and n not in self._moving]
         for nodeid in held:
             self._moving[nodeid] = future
         try:
@@ -143,6 +145,16 @@ class Nodes:
             return status.id
         digest = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return (int.from_bytes(digest, "little") & (_HASHED - 1)) | _HASHED
+
+    @staticmethod
+    def is_hashed(ino: int) -> bool:
+        """Whether an inode number was made from a path."""
+        return bool(ino & _HASHED)
+
+    @staticmethod
+    def tag(ino: int) -> int:
+        """The part of an inode number that tells the place."""
+        return ino >> PLACE_SHIFT << PLACE_SHIFT
 
     def intern(self, parent: int, name: bytes, status: FileStatus, path: str, mode: int) -> int:
         """The node for a name that was just looked up (one lookup more)."""

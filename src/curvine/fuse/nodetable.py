@@ -104,6 +104,9 @@ class NodeReads:
     def inode(self, nodeid: int) -> int:
         return self._r.u64[self._at(nodeid) >> 3]
 
+    def mtime(self, nodeid: int) -> int:
+        return self._r.i64[(self._at(nodeid) >> 3) + f.MTIME]
+
     def generation(self, nodeid: int) -> int:
         return self._r.u32[(self._at(nodeid) >> 2) + f.GENERATION]
 
@@ -137,6 +140,13 @@ class NodeReads:
             found.append((r.u32[w + f.PARENT], r.name_of(alias)))
             alias = r.u32[w + f.ALIASES]
         return found
+
+    def has_children(self, nodeid: int) -> bool:
+        """Whether the kernel knows a name in it."""
+        return self._r.u32[(self._at(nodeid) >> 2) + f.CHILDREN] > 0
+
+    def is_directory(self, nodeid: int) -> bool:
+        return self._r.u32[(self._at(nodeid) >> 2) + f.MODE] >> 12 == 0o04
 
     def nodes(self) -> Iterator[int]:
         """Every node id (a walk over the whole table: for a restart, not for a request)."""
@@ -209,6 +219,10 @@ class NodeTable(NodeReads):
         r.u64[(at >> 3) + f.LOOKUPS] += 1
         if node != f.ROOT and not slot:
             self._add_name(node, parent, name, keep=nlink > 1 and mode >> 12 != 0o04)
+        elif slot and slot != node:  # an older name, now known to be right
+            self._detach(slot)
+            self._add_name(node, parent, name, keep=True)
+            self._unpin(parent)
         if displaced:  # after the new name: its directory must not be collected in between
             self._unpin(parent)
             self._collect(displaced)
@@ -318,6 +332,15 @@ class NodeTable(NodeReads):
         freed = self._collect(nodeid)
         r.u32[f.BUSY] = 0
         return freed
+
+    def missing(self, parent: int, name: bytes) -> None:
+        """A name is not there any more, says the cluster: its node goes by another, if it has one.
+        A node's last name is kept; by it the node is told from one that never had a name."""
+        slot = self._r.find_name(parent, name)
+        if slot and len(self.names(self._owner(slot))) > 1:
+            self._r.u32[f.BUSY] = 1
+            self._unpin(self._detach(slot))
+            self._r.u32[f.BUSY] = 0
 
     def unlink(self, parent: int, name: bytes) -> int:
         """A name was removed. Its node (marked FLAG_UNLINKED if that was its last), or 0."""

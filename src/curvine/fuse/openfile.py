@@ -214,10 +214,10 @@ class OpenFile:
                     return await self.writing.writer.read(offset, size)
         side = self.reading
         shared = side.shared
-        if shared is None or side.is_behind(offset, size):
+        if shared is None or side.suspect or side.is_behind(offset, size):
             async with self.lock:
-                if side.shared is None or side.shared is shared:
-                    shared = await side.renew()
+                if side.shared is None or side.suspect or side.shared is shared:
+                    shared = await side.renew_for_read()
                 else:
                     shared = side.shared
         try:

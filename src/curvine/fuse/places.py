@@ -22,8 +22,9 @@ from curvine.clock import SystemClock
 from curvine.config.load import load
 from curvine.config.schema import ClientConf, ClusterConf, FuseMount
 from curvine.errors import CurvineError
+from curvine.fuse.belief import Source
 from curvine.fuse.composite import CompositeFileSystem, Place
-from curvine.fuse.contract import FileSystem
+from curvine.fuse.contract import FileSystem, Watched
 from curvine.fuse.emptyfs import EmptyFileSystem
 from curvine.fuse.placenumbers import PlaceName, PlaceNumbers
 from curvine.model.path import ROOT, is_under
@@ -47,6 +48,18 @@ class Shown(NamedTuple):
                 return any([await _may_be_local(files, path) for files, path in self.parts])
         except (CurvineError, TimeoutError):
             return True
+
+
+def sources_of(shown: Shown) -> list[Source]:
+    """What has to be watched to know of every change of what is shown."""
+    files, root = shown.files, shown.root
+    if isinstance(files, CompositeFileSystem):
+        return [
+            Source(place.path, place.fs_path, place.files, files.tag(place))
+            for place in files.shown
+            if isinstance(place.files, Watched)
+        ]
+    return [Source(root, root, files)] if isinstance(files, Watched) else []
 
 
 async def _may_be_local(files: UnifiedFileSystem, path: str) -> bool:

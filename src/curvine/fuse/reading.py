@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from curvine.errors import NotFound
 from curvine.fuse.contract import Data, Reader
 from curvine.fuse.refusals import Stale
 from curvine.fuse.surroundings import Surroundings
 from curvine.model.inode import FileStatus
 
+TRUST_SECONDS = 60.0  # the master has to see now and then that a file is used
 Version = tuple[int, int]  # mtime in ms, length in bytes
 
 
@@ -48,6 +50,7 @@ class ReadSide:
         self.shared: SharedReader | None = None
         self.told: Version | None = None
         self.told_at = 0.0  # monotonic seconds
+        self.suspect = False  # somebody else changed the file since the reader was opened
 
     # -- versions
 
@@ -73,18 +76,46 @@ class ReadSide:
         """Ask for the file's version; a reader of another one is retired (lock)."""
         shared = self.shared
         settings = self._env.settings
+        if shared is not None and self.told == shared.version and self._is_right(shared):
+            return shared.version
         if shared is not None and settings.read_only and self.told == shared.version:
             age = self._env.clock.monotonic() - self.told_at
             if age * 1000 < settings.attr_ms:
                 return shared.version  # as old as the kernel itself would believe
         status = await self._env.nodes.at(self._nodeid, self._env.files.status)
         version = self.version_of(status)
-        if self.shared is not None and self.shared.version != version:
+        if self.shared is not None and (self.suspect or self.shared.version != version):
             self.retire()
         return version
 
+    def _is_right(self, shared: SharedReader) -> bool:
+        """Whether the reader is known to be that of the file as it is now."""
+        if self.suspect or self._env.clock.monotonic() - shared.opened >= TRUST_SECONDS:
+            return False
+        # Asking may bring a change.
+        return self._env.beliefs.is_current(self._nodeid) and not self.suspect
+
+    async def renew_for_read(self) -> SharedReader:
+        """As ``renew``; who has a file open goes on reading it when another client removes it."""
+        shared = self.shared
+        try:
+            return await self.renew()
+        except NotFound:
+            if shared is None or self.shared is not shared:
+                raise
+            self.suspect = False
+            return shared
+
     async def renew(self) -> SharedReader:
         """Open the file anew; the reader in use stays if the content is the same (lock)."""
+        suspect, self.suspect = self.suspect, False
+        try:
+            return await self._renew(suspect)
+        except BaseException:
+            self.suspect = self.suspect or suspect
+            raise
+
+    async def _renew(self, suspect: bool) -> SharedReader:
         reader = await self._env.nodes.at(self._nodeid, self._env.files.open_read)
         try:
             version = self.version_of(reader.status)
@@ -92,7 +123,7 @@ class ReadSide:
             await reader.close()
             raise
         current = self.shared
-        if current is not None and current.version == version:
+        if current is not None and current.version == version and not suspect:
             await reader.close()
             return current
         fd = await reader.local_fd()
@@ -103,6 +134,7 @@ class ReadSide:
     def retire(self) -> None:
         """The content has changed, or nobody reads any more."""
         shared, self.shared = self.shared, None
+        self.suspect = False
         if shared is not None:
             shared.retired = True
             self._close_if_unused(shared)
@@ -122,7 +154,7 @@ class ReadSide:
     def slice_now(self, offset: int, size: int) -> FileSlice | None:
         """The bytes as a piece of a local file, if nothing needs to be waited for."""
         shared = self.shared
-        if shared is None or shared.fd is None or self.is_behind(offset, size):
+        if shared is None or shared.fd is None or self.suspect or self.is_behind(offset, size):
             return None
         return FileSlice(shared.fd, offset, max(min(size, shared.length - offset), 0))
 

@@ -18,7 +18,7 @@ import logging
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from curvine.config.schema import ClusterConf
 from curvine.errors import ConfigError, CurvineError
@@ -95,6 +95,7 @@ class Follower:
         self._env = env
         self._source = env[SOURCE]
         self._command = shlex.split(env[REFRESH])
+        self.on_shown: Callable[[], None] = lambda: None  # other places are shown now
         self._seen: Fingerprint | None = None
         self._wake = asyncio.Event()
         made = fingerprint(env.get("CURVINE_CONF_FILE", ""))
@@ -145,6 +146,7 @@ class Follower:
             if place not in current:
                 _log.info("%s = curvine://%s is shown now", place.path, place.fs_path)
         self._files.show(shown)
+        self.on_shown()
         return True
 
     def _refresh(self) -> None:

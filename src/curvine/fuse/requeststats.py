@@ -18,7 +18,8 @@ from curvine.telemetry.metrics import Durations
 
 _OK = b"\0\0\0\0"  # the error field of a reply's header
 _HEADER = 16  # bytes of it
-_READ, _WRITE = int(Opcode.READ), int(Opcode.WRITE)
+_NO_NODE = bytes(8)  # where an entry has its node: there is no such name
+_LOOKUP, _READ, _WRITE = int(Opcode.LOOKUP), int(Opcode.READ), int(Opcode.WRITE)
 _STREAM = frozenset((Opcode.READ, Opcode.WRITE, Opcode.FLUSH, Opcode.FSYNC, Opcode.RELEASE))
 # Curvine's spelling where it is not the name with a capital.
 _SPELLED = {
@@ -49,7 +50,10 @@ class RequestStats:
         table = self.answered
         if type(reply) is bytes and reply[4:8] != _OK:
             table = self.refused
-            self._refused(opcode, reply)
+            self._refused(opcode, -int.from_bytes(reply[4:8], "little", signed=True))
+        elif opcode == _LOOKUP and type(reply) is bytes and reply[16:24] == _NO_NODE:
+            table = self.refused  # though the kernel may remember that there is no such name
+            self._refused(opcode, errno.ENOENT)
         elif opcode == _READ:
             self._read(reply)
         elif opcode == _WRITE:
@@ -68,8 +72,8 @@ class RequestStats:
         elif reply is not None:
             self.read_remote += sum(map(len, reply)) - _HEADER
 
-    def _refused(self, opcode: int, reply: bytes) -> None:
-        key = opcode, -int.from_bytes(reply[4:8], "little", signed=True)
+    def _refused(self, opcode: int, number: int) -> None:
+        key = opcode, number
         self.errors[key] = self.errors.get(key, 0) + 1
 
 

@@ -31,6 +31,8 @@ from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import notifications
 from curvine.fuse.abi.negotiation import DEFAULT_FLAGS, Negotiated
 from curvine.fuse.attrs import Owners
+from curvine.fuse.belief import Beliefs
+from curvine.fuse.coherence import Coherence
 from curvine.fuse.composite import CompositeFileSystem
 from curvine.fuse.contract import FileSystem
 from curvine.fuse.control import ControlSocket
@@ -44,10 +46,11 @@ from curvine.fuse.mount import MS_RDONLY
 from curvine.fuse.noderecords import ROOT
 from curvine.fuse.nodes import Nodes
 from curvine.fuse.nodetable import NodeTable
+from curvine.fuse.notify import Notifier
 from curvine.fuse.orphans import Orphans, host_process, session_name
 from curvine.fuse.pages import MountPages
 from curvine.fuse.passthrough import Passthrough
-from curvine.fuse.places import Places, Shown, open_files
+from curvine.fuse.places import Places, Shown, open_files, sources_of
 from curvine.fuse.reload import Follower, conf_now, is_changeable, place_numbers
 from curvine.fuse.session import DeviceLoop, Session
 from curvine.fuse.settings import Settings, settings_of
@@ -125,15 +128,12 @@ async def _mount(
     settings = settings_of(conf.fuse, root=shown.root, read_only=read_only)
     looking = _root_directory(shown.files, settings, patient=launch.restarts > 0)
     root = await (looking if launch.restarts else _with_patience(looking, conf))
-    # Decided once: the kernel remembers for the life of the mount that OPEN is not needed.
-    undecided = settings.read_path == "auto" and read_only and not launch.restarts
-    if undecided and shown.parts and not await shown.may_be_local():
-        settings = replace(settings, read_path="no_open")
-        _log.info("no byte shown is on this node: files are opened without asking the cluster")
-    wanted = _wanted(conf, settings)
-    read_ahead = conf.fuse.max_readahead_kb or DEFAULT_READ_AHEAD_KB
-    agreed = await asyncio.to_thread(link.ready, read_ahead_kb=read_ahead, **wanted)
-    volume = _volume(link, settings, shown.files, root, agreed)
+    if not launch.restarts:
+        settings = await _with_read_path(settings, shown)
+    agreed = await asyncio.to_thread(link.ready, **_wanted(conf, settings))
+    names, pages = (_notifier(launch.device_fds[0], agreed) for _ in range(2))
+    volume = _volume(link, settings, shown.files, root, agreed, names)
+    coherence = Coherence(volume.nodes, volume.beliefs, volume.handles, names, pages)
     session = Session(volume)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -155,9 +155,12 @@ async def _mount(
         budget, volume.nodes.table, (volume.handles, devices), devices, launch.device_fds[0],
         minor=agreed.minor,
     )  # fmt: skip
-    chores = [loop.create_task(work) for work in (volume.env.locks.keep(), keeper.run())]
+    work = [volume.env.locks.keep(), keeper.run()]
+    if settings.push:
+        work += _pushed(coherence, shown, follower, resume=launch.restarts > 0)
     if follower:
-        chores.append(loop.create_task(follower.run()))
+        work.append(follower.run())
+    chores = [loop.create_task(coroutine) for coroutine in work]
     http = await _pages(conf.fuse, session, volume, shown, launch.restarts, budget)
     live = LiveStats(session, volume, budget, launch.mount.target, launch.restarts)
     control = ControlSocket(link.device, live.describe)
@@ -172,6 +175,30 @@ async def _mount(
     await volume.env.orphans.end()
     await http.close()
     devices.close()
+    coherence.close()
+
+
+def _pushed(
+    coherence: Coherence, shown: Shown, follower: Follower | None, *, resume: bool
+) -> list[Coroutine[None, None, None]]:
+    """From now on the kernel is told what others change; gives the work that belongs to it."""
+
+    def follow() -> None:
+        coherence.follow(sources_of(shown))
+
+    follow()
+    if follower:
+        follower.on_shown = follow
+    return [coherence.succeed()] if resume else []
+
+
+async def _with_read_path(settings: Settings, shown: Shown) -> Settings:
+    """Decided once: the kernel remembers for the life of the mount that OPEN is not needed."""
+    undecided = settings.read_path == "auto" and settings.read_only
+    if undecided and shown.parts and not await shown.may_be_local():
+        _log.info("no byte shown is on this node: files are opened without asking the cluster")
+        return replace(settings, read_path="no_open")
+    return settings
 
 
 def _spare_the_collector() -> None:
@@ -250,12 +277,13 @@ def _wanted(conf: ClusterConf, settings: Settings) -> dict[str, int]:
         flags |= c.POSIX_LOCKS | c.FLOCK_LOCKS
     if settings.read_path in ("splice", "copy", "no_open"):
         flags &= ~c.PASSTHROUGH
-    read_ahead = (conf.fuse.max_readahead_kb or DEFAULT_READ_AHEAD_KB) << 10
+    read_ahead_kb = conf.fuse.max_readahead_kb or DEFAULT_READ_AHEAD_KB
     return {
+        "read_ahead_kb": read_ahead_kb,
         "flags": flags,
         "max_background": conf.fuse.max_background,
         "congestion_threshold": conf.fuse.congestion_threshold,
-        "max_readahead": read_ahead,
+        "max_readahead": read_ahead_kb << 10,
         "max_stack_depth": 2 if _root_is_stacked() else 1,
     }
 
@@ -272,6 +300,7 @@ def _volume(
     files: FileSystem,
     root: FileStatus,
     agreed: Negotiated,
+    notifier: Notifier,
 ) -> Volume:
     launch = link.launch
     device = launch.device_fds[0]
@@ -294,10 +323,20 @@ def _volume(
         clock=clock,
         passthrough=Passthrough(device if agreed.has(c.PASSTHROUGH) else None),
         errands=Errands(),
+        beliefs=Beliefs(settings, nodes),
         attributes_changed=attributes_changed,
+        attributes_stale=notifier.attributes,
     )
     owners = Owners(settings.uid, settings.gid, clock)
     return Volume(env, Handles(env, launch.restarts), owners, table.secret)
+
+
+def _notifier(device: int, agreed: Negotiated) -> Notifier:
+    return Notifier(device, minor=agreed.minor, on_error=_not_told)
+
+
+def _not_told(error: OSError) -> None:
+    _log.warning("the kernel does not take a notification: %s", error)
 
 
 def _notify(device: int, message: bytes) -> None:

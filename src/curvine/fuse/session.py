@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
-from curvine.errors import ProtocolViolation
+from curvine.errors import Common, CurvineError, NotFound, ProtocolViolation
 from curvine.fuse.abi import constants as c
 from curvine.fuse.abi import replies
 from curvine.fuse.abi.opcodes import Opcode
@@ -69,6 +69,17 @@ _CANCELLED = frozenset(
 _ENTRIES = frozenset(
     (Opcode.LOOKUP, Opcode.MKNOD, Opcode.MKDIR, Opcode.SYMLINK, Opcode.LINK, Opcode.CREATE)
 )
+_NAMES_MADE = frozenset(
+    (
+        Opcode.CREATE,
+        Opcode.MKNOD,
+        Opcode.MKDIR,
+        Opcode.SYMLINK,
+        Opcode.LINK,
+        Opcode.RENAME,
+        Opcode.RENAME2,
+    )
+)
 _GONE = frozenset((errno.ENODEV, errno.ECONNABORTED, errno.ENOTCONN))
 
 
@@ -78,6 +89,7 @@ class Session:
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
         self._running: dict[int, tuple[Request, asyncio.Task[None]]] = {}
+        self._beliefs = volume.env.beliefs
         self._ending = False
         self._slow = volume.settings.slow_seconds
         self.served = 0
@@ -93,6 +105,7 @@ class Session:
     ) -> asyncio.Task[None] | None:
         """Answer ``request`` now, or give the Task that will."""
         self.served += 1
+        request.mark = self._beliefs.count
         if request.opcode == Opcode.INTERRUPT:
             self._interrupt(request.body.unique)
             return None
@@ -140,11 +153,26 @@ class Session:
             result = await finish(suspended)
         except asyncio.CancelledError:
             result = None if self._ending else replies.error(request.unique, errno.EINTR)
+        except Common as error:
+            result = replies.error(request.unique, await self._number(request, error))
         except Exception as error:
             result = replies.error(request.unique, errno_of(error, request))
         finally:
             self._running.pop(request.unique, None)
         self._answer(request, result, reply, started)
+
+    async def _number(self, request: Request, error: Common) -> int:
+        """The errno of an unnamed error. Masters have no name for a directory that is gone."""
+        if request.opcode in _NAMES_MADE:
+            renames = request.opcode in (Opcode.RENAME, Opcode.RENAME2)
+            try:
+                for nodeid in (request.nodeid, *([request.body.newdir] if renames else [])):
+                    await self._volume.status(nodeid)
+            except NotFound as gone:
+                return errno_of(gone, request)
+            except CurvineError:
+                pass  # nobody knows now
+        return errno_of(error, request)
 
     def _interrupt(self, unique: int) -> None:
         request, _ = self._running.get(unique, (None, None))

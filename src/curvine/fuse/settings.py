@@ -25,6 +25,11 @@ class Settings:
     entry_ms: int = AUTO_TIMEOUT_MS
     attr_ms: int = AUTO_TIMEOUT_MS
     negative_ms: int = 0
+    # Longer while changes are told (fuse.belief): nobody has set these times.
+    auto_entry: bool = True
+    auto_attr: bool = True
+    auto_negative: bool = False
+    push: bool = True  # rest on what the master tells of changes
     list_limit: int = 1000
     read_path: str = "auto"
     direct_io: bool = False
@@ -49,6 +54,10 @@ def settings_of(conf: FuseConf, *, root: str, read_only: bool) -> Settings:
         entry_ms=auto if conf.entry_timeout_ms is None else conf.entry_timeout_ms,
         attr_ms=auto if conf.attr_timeout_ms is None else conf.attr_timeout_ms,
         negative_ms=0 if negative is None else negative,
+        auto_entry=conf.entry_timeout_ms is None,
+        auto_attr=conf.attr_timeout_ms is None,
+        auto_negative=negative is None and read_only,
+        push=conf.coherence == "push",
         list_limit=conf.list_limit,
         read_path=conf.read_path,
         direct_io=conf.direct_io,

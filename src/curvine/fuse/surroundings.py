@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curvine.clock import Clock
+from curvine.fuse.belief import Beliefs
 from curvine.fuse.contract import FileSystem
 from curvine.fuse.locks import FileLocks
 from curvine.fuse.nodes import Nodes
@@ -71,6 +72,8 @@ class Surroundings:
     clock: Clock
     passthrough: Passthrough
     errands: Errands
+    beliefs: Beliefs
     # Tells the kernel to forget a node's attributes; returns once it has.
     attributes_changed: Callable[[int], Awaitable[None]]
+    attributes_stale: Callable[[int], None]  # the same without waiting for it
     opens: Opens = field(default_factory=Opens)

@@ -49,6 +49,7 @@ class Volume:
         self.handles = handles
         self.owners = owners
         self.settings = env.settings
+        self.beliefs = env.beliefs
         self._secret = session_secret
         self._used: int | None = None
         self._measure_at = 0.0
@@ -120,6 +121,7 @@ class Volume:
             return attributes(status, inode, self.owners)
         override = file.override()
         file.reading.tell((status.mtime, status.len))
+        file.writing.told = file.writing.writer is not None
         nodes.table.remember(nodeid, status.len, status.mtime)
         links = None
         if nodes.is_orphan(nodeid):  # its name there is not one that anybody sees
@@ -127,6 +129,10 @@ class Volume:
         if nodes.is_removed(nodeid):
             links = 0
         return attributes(status, inode, self.owners, override=override, nlink=links)
+
+    def attr_ms(self, nodeid: int) -> int:
+        """How long attributes of a node that the kernel knows may be believed."""
+        return self.beliefs.attr_ms(self.nodes.table.inode(nodeid))
 
     def nameless(self, nodeid: int) -> Attr:
         """Attributes of a directory or special file that was removed while it was in use."""
@@ -141,10 +147,8 @@ class Volume:
         """The reply that gives the kernel a node for a name."""
         nodeid, attr = self.enter(parent, name, status)
         generation = self.nodes.table.generation(nodeid)
-        settings = self.settings
-        return replies.entry(
-            request.unique, nodeid, generation, attr, settings.entry_ms, settings.attr_ms
-        )
+        entry_ms, attr_ms, _ = self.beliefs.of_entry(request.mark, parent, name, status)
+        return replies.entry(request.unique, nodeid, generation, attr, entry_ms, attr_ms)
 
     def enter(self, parent: int, name: bytes, status: FileStatus) -> tuple[int, Attr]:
         """Node (one lookup more) and attributes of a name."""

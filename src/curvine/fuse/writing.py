@@ -37,6 +37,7 @@ class WriteSide:
         self._changed = changed
         self.writer: Writer | None = None
         self.wrote_ms = 0  # time of the last change through the writer, 0 = none
+        self.told = False  # the kernel got attributes since then
         self._path = ""
         self._times: SetAttr | None = None  # set by the user after the last write
         self._lost: CurvineError | None = None  # why answered writes did not survive a crash
@@ -54,6 +55,7 @@ class WriteSide:
             self._env.errands.run(writer.close())
             return
         self.writer = writer
+        self.told = True
         self._path = self._nodes.path(self._nodeid)
         self._nodes.table.change_flags(self._nodeid, add=FLAG_DIRTY)
 
@@ -106,6 +108,7 @@ class WriteSide:
 
     def _wrote(self, writer: Writer) -> None:
         self.wrote_ms = self._env.clock.now_ms()
+        self.told = False
         self._times = None
         self._nodes.table.set_cookie(self._nodeid, writer.length)
         self._changed()
@@ -221,6 +224,9 @@ class WriteSide:
         self._changed()
         self._nodes.table.set_cookie(self._nodeid, 0)
         self._nodes.table.change_flags(self._nodeid, remove=FLAG_DIRTY)
+        if self.told:  # completing has moved the time of change
+            self.told = False
+            self._env.attributes_stale(self._nodeid)
 
     async def take_over(self, unpublished: int, req_id: int) -> None:
         """After a crash of the server: go on with the writer that died with it. ``unpublished`` is

@@ -99,18 +99,22 @@ def _unary(row: Row, services: Services) -> Handler:
     parse = _parser(row.request)
     call = row.call
     on_medium = services.namespace.answer_after_sync if row.mutates else None
+    watch = services.watch
 
     def handle(connection: ServerConnection, frame: Frame) -> Answer:
         start = perf_counter()
         try:
             if not services.is_active:
                 services.require_active(frame.code, connection.peer)
+            watch.sender = max(frame.seq_id, 0)
             answer = call(services, parse(frame.header), frame.req_id)
         except BaseException as error:
             if isinstance(error, CurvineError):
                 stats.errors += 1
             stats.add(perf_counter() - start)
             raise
+        finally:
+            watch.sender = 0  # what a handler does after a wait counts as anybody's
         if type(answer) is not bytes:
             return _finish(answer, on_medium, stats, start)
         if on_medium is not None:

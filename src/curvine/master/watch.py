@@ -4,9 +4,10 @@
 A watcher names path prefixes; from then on every change below them is sent in Running frames, one
 frame per turn of the loop at most, however many changes that turn brought. It leaves before the
 answers to those who made the changes, as long as the watchers are few (``flush``): who opens a file
-after another's close(2) has returned can then know of it. A change of a directory
-above a prefix (renamed, removed) is sent too. A watcher that reads too slowly is not waited for and
-costs no memory: its changes are dropped, and once its buffer has drained it is told to forget
+after another's close(2) has returned can then know of it. A change of a directory above a prefix
+(renamed, removed) is sent too. A watcher may ask to be spared what it does itself: it gets a
+number, and its requests carry it (``sender``). A watcher that reads too slowly is not waited for
+and costs no memory: its changes are dropped, and once its buffer has drained it is told to forget
 everything (``reset``).
 
 Called from the loop only.
@@ -15,6 +16,7 @@ Called from the loop only.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -25,6 +27,7 @@ from curvine.wire.pb import ext_pb2
 
 MAX_BACKLOG = 1 << 20  # bytes waiting in a watcher's socket before its changes are dropped
 RETRY_SECONDS = 0.05  # how often a watcher that fell behind is looked at
+_MOST_SENDERS = (1 << 31) - 1
 FEW_WATCHERS = 64  # answers wait for this many pushes at most
 
 Prefixes = tuple[str, ...]  # none = everything
@@ -43,10 +46,15 @@ class Outlet(Protocol):
 
 
 class _Watcher:
-    __slots__ = ("behind", "missed", "outlet", "prefixes", "req_id", "seq")
+    __slots__ = ("behind", "missed", "outlet", "prefixes", "req_id", "sender", "seq")
 
     def __init__(
-        self, outlet: Outlet, req_id: int, prefixes: Prefixes, missed: Sequence[Change]
+        self,
+        outlet: Outlet,
+        req_id: int,
+        prefixes: Prefixes,
+        missed: Sequence[Change],
+        sender: int,
     ) -> None:
         self.outlet = outlet
         self.req_id = req_id
@@ -54,6 +62,7 @@ class _Watcher:
         self.seq = 0
         self.behind = False
         self.missed = missed  # sent once, before anything else
+        self.sender = sender  # whose changes it is spared; 0 = nobody's
 
     def send(self, payload: bytes) -> None:
         status = success_byte(RUNNING)
@@ -68,7 +77,8 @@ class WatchHub:
     def __init__(self, current_epoch: Callable[[], int]) -> None:
         self._current_epoch = current_epoch
         self._watchers: list[_Watcher] = []
-        self._pending: list[Change] = []
+        self._pending: list[tuple[int, Change]] = []  # with who made it
+        self.sender = 0  # who makes the changes that are published now; 0 = unknown
         self._scheduled: asyncio.Handle | None = None
         self._retry: asyncio.TimerHandle | None = None
 
@@ -76,13 +86,19 @@ class WatchHub:
         return len(self._watchers)
 
     def add(
-        self, outlet: Outlet, req_id: int, prefixes: Prefixes, missed: Sequence[Change] = ()
+        self,
+        outlet: Outlet,
+        req_id: int,
+        prefixes: Prefixes,
+        missed: Sequence[Change] = (),
+        sender: int = 0,
     ) -> Callable[[], None]:
         """Start watching, with ``missed`` in the first frame; the function returned ends it.
+        ``sender``: spare it what this number does.
 
         Nothing is sent before the loop's next turn, so the answer to the call goes first.
         """
-        watcher = _Watcher(outlet, req_id, prefixes, missed)
+        watcher = _Watcher(outlet, req_id, prefixes, missed, sender)
         self._watchers.append(watcher)
         if missed:
             self._schedule()
@@ -93,11 +109,16 @@ class WatchHub:
 
         return remove
 
+    def new_sender(self) -> int:
+        """A number for who wants to be spared what it does itself."""
+        return secrets.randbelow(_MOST_SENDERS) + 1
+
     def publish(self, changes: Sequence[Change]) -> None:
         """Take changes that are in the log. Costs nothing while nobody watches."""
         if not self._watchers:
             return
-        self._pending.extend(changes)
+        sender = self.sender
+        self._pending.extend((sender, change) for change in changes)
         self._schedule()
 
     def flush(self) -> None:
@@ -130,9 +151,11 @@ class WatchHub:
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
-        changes, self._pending = self._pending, []
+        pending, self._pending = self._pending, []
+        changes = [change for _, change in pending]
+        senders = {sender for sender, _ in pending}
         epoch = self._current_epoch()
-        encoded: dict[Prefixes, bytes] = {}
+        encoded: dict[tuple[Prefixes, int], bytes] = {}
         for watcher in self._watchers:
             if watcher.missed:
                 payload = _encode([*watcher.missed, *changes], watcher.prefixes, epoch)
@@ -147,9 +170,12 @@ class WatchHub:
                 watcher.behind = False
                 watcher.send(_encode_reset(epoch))
             elif not watcher.behind and changes:
-                if watcher.prefixes not in encoded:
-                    encoded[watcher.prefixes] = _encode(changes, watcher.prefixes, epoch)
-                if payload := encoded[watcher.prefixes]:
+                own = watcher.sender if watcher.sender in senders else 0
+                key = (watcher.prefixes, own)
+                if key not in encoded:
+                    others = [c for s, c in pending if s != own] if own else changes
+                    encoded[key] = _encode(others, watcher.prefixes, epoch)
+                if payload := encoded[key]:
                     watcher.send(payload)
         if self._retry is None and any(watcher.behind for watcher in self._watchers):
             loop = asyncio.get_running_loop()

@@ -239,7 +239,11 @@ class Draft:
 
     def note(self, kind: ChangeKind, path: str, inode: Inode) -> None:
         """Tell watchers about ``path``, once the batch is in the log."""
-        self.changes.append((kind, path, inode.id, inode.parent, inode.name))
+        parent, name = inode.parent, inode.name
+        if inode.links:  # several names: the one that ``path`` ends with
+            above, _, name = path.rpartition("/")
+            parent = self.view.directory(above)
+        self.changes.append((kind, path, inode.id, parent, name))
 
     # -- result --------------------------------------------------------------------------------
 

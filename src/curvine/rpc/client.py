@@ -123,13 +123,15 @@ class RpcConnection:
         timeout: float = CALL_TIMEOUT,
         data: Buffer = b"",
         status: int = codes.RPC,
+        seq_id: int = codes.SEQ_NONE,
     ) -> Frame:
         """Send a request and wait for its reply. Raises the error that the reply carries;
-        ConnectionLost or TimedOut when none comes. ``status``: other than that of a plain call."""
+        ConnectionLost or TimedOut when none comes. ``status``, ``seq_id``: other than those of a
+        plain call."""
         future: asyncio.Future[Frame] = self._loop.create_future()
         self.call_nowait(
             code, header, partial(_settle, future), req_id=req_id, timeout=timeout, data=data,
-            status=status,
+            status=status, seq_id=seq_id,
         )  # fmt: skip
         if self._channel.out.queued > HIGH_WATER:
             self._channel.flush()
@@ -151,6 +153,7 @@ class RpcConnection:
         timeout: float = CALL_TIMEOUT,
         data: Buffer = b"",
         status: int = codes.RPC,
+        seq_id: int = codes.SEQ_NONE,
     ) -> None:
         """Send a request; ``callback`` gets what comes of it, exactly once, later, on the loop.
         Raises only ConnectionLost (already closed) and InvalidArgument (req_id in flight)."""
@@ -165,7 +168,7 @@ class RpcConnection:
         if over < self._alarm_at:
             self._set_alarm(over)
         size = len(header)
-        prefix = _pack(OVERHEAD + size + len(data), size, code, status, req_id, codes.SEQ_NONE)
+        prefix = _pack(OVERHEAD + size + len(data), size, code, status, req_id, seq_id)
         channel.out.put(prefix + header)
         if data:
             channel.out.put(data)

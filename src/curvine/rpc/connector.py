@@ -27,7 +27,7 @@ from curvine.rpc.auth import Auth
 from curvine.rpc.client import CALL_TIMEOUT, CONNECT_TIMEOUT, Callback, RpcConnection, new_req_id
 from curvine.rpc.dialing import describe
 from curvine.telemetry.logs import OnceLogger
-from curvine.wire.codes import code_name
+from curvine.wire.codes import SEQ_NONE, code_name
 from curvine.wire.frame import Buffer, Frame
 
 #: what makes a call be tried again; every other error is an answer
@@ -122,6 +122,7 @@ class MasterConnector:
         self._retry_max_sleep = retry_max_sleep
         self._clock = clock or SystemClock()
         self._sleep = sleep
+        self.seq_id = SEQ_NONE  # of every request; a master of ours may give us a number
         self._leader: _Master | None = None
         self._searches: set[asyncio.Task[None]] = set()  # of call_nowait
 
@@ -173,7 +174,9 @@ class MasterConnector:
         if connection is None:
             self._search_later(code, header, key, callback)
         else:
-            connection.call_nowait(code, header, on_result, req_id=key, timeout=self._rpc_timeout)
+            connection.call_nowait(
+                code, header, on_result, req_id=key, timeout=self._rpc_timeout, seq_id=self.seq_id
+            )
 
     async def close(self) -> None:
         """Close every connection; calls in flight fail."""
@@ -197,7 +200,9 @@ class MasterConnector:
     ) -> Frame:
         connection = await master.connection()
         seconds = self._rpc_timeout if timeout is None else timeout
-        return await connection.call(code, header, req_id=req_id, timeout=seconds, data=data)
+        return await connection.call(
+            code, header, req_id=req_id, timeout=seconds, data=data, seq_id=self.seq_id
+        )
 
     def _forget(self, master: _Master) -> None:
         if self._leader is master:

@@ -20,6 +20,7 @@ from curvine.fuse.abi.replies import Attr
 from curvine.fuse.abi.requests import Request, decode
 from curvine.fuse.abi.structs import FORGET_ONE, IN_HEADER
 from curvine.fuse.attrs import Owners
+from curvine.fuse.belief import Beliefs
 from curvine.fuse.contract import FileSystem
 from curvine.fuse.handles import Handles
 from curvine.fuse.lockrecords import LockRecords
@@ -99,7 +100,8 @@ class Kernel:
         self.clock = clock or SystemClock()
         self.passthrough = passthrough or Passthrough(None)
         self.table_fd = create_table(1 << 12)
-        self.changed: list[int] = []
+        self.changed: list[int] = []  # nodes whose attributes the kernel was told to forget
+        self.stale: list[int] = []  # likewise, without waiting for it
         self.uid = self.gid = 0
         self._unique = 0
         self._generation = 0
@@ -121,7 +123,9 @@ class Kernel:
             clock=self.clock,
             passthrough=self.passthrough,
             errands=Errands(),
+            beliefs=Beliefs(self.settings, nodes),
             attributes_changed=attributes_changed,
+            attributes_stale=self.stale.append,
         )
         handles = Handles(env, self._generation)
         owners = Owners(self.settings.uid, self.settings.gid, self.clock)

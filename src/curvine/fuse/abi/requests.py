@@ -30,6 +30,7 @@ class Request:
         "body",
         "data",
         "gid",
+        "mark",
         "names",
         "nodeid",
         "opcode",
@@ -49,6 +50,7 @@ class Request:
     body: Any  # the named tuple of the operation's row, or None
     names: tuple[bytes, ...]
     data: memoryview
+    mark: int  # the session's: how many changes had been told when it came
 
     @property
     def resent(self) -> bool:
@@ -80,6 +82,7 @@ def decode(buffer: memoryview) -> Request:
     request.uid = uid
     request.gid = gid
     request.pid = pid
+    request.mark = 0
     row, layout, body = _PARSERS.get(opcode, (None, None, None))
     request.operation = row
     position = _HEADER_SIZE

@@ -28,7 +28,7 @@ async def getattr_(volume: Volume, request: Request) -> Reply:
         return replies.attr(request.unique, volume.nameless(nodeid), 0)
     status = await volume.status(nodeid)
     attr = volume.attributes(nodeid, status)
-    return replies.attr(request.unique, attr, volume.settings.attr_ms)
+    return replies.attr(request.unique, attr, volume.attr_ms(nodeid))
 
 
 async def setattr_(volume: Volume, request: Request) -> Reply:
@@ -46,7 +46,7 @@ async def setattr_(volume: Volume, request: Request) -> Reply:
     if status is None:
         status = await volume.status(nodeid)
     attr = volume.attributes(nodeid, status)
-    return replies.attr(request.unique, attr, volume.settings.attr_ms)
+    return replies.attr(request.unique, attr, volume.attr_ms(nodeid))
 
 
 async def _resize(volume: Volume, request: Request, body: SetattrIn) -> None:

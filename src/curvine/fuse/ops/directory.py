@@ -43,7 +43,8 @@ async def mkdir(volume: Volume, request: Request) -> Reply:
 
 def opendir(volume: Volume, request: Request) -> Reply:
     """A listing begins; nothing is fetched yet."""
-    flags = c.FOPEN_KEEP_CACHE | c.FOPEN_CACHE_DIR if volume.settings.cache_readdir else 0
+    kept = volume.settings.cache_readdir or volume.beliefs.may_keep_listing(request.nodeid)
+    flags = c.FOPEN_KEEP_CACHE | c.FOPEN_CACHE_DIR if kept else 0
     fh = volume.handles.open_directory(request.nodeid)
     return replies.open_(request.unique, fh, flags)
 
@@ -77,6 +78,7 @@ async def _read(volume: Volume, request: Request, *, plus: bool) -> Reply:
     buffer = DirectoryBuffer(limit)
 
     async def fetch(after: str | None) -> Page:
+        handle.mark = volume.beliefs.count
         return await _page(volume, request.nodeid, after)
 
     async with handle.lock:
@@ -92,7 +94,8 @@ async def _read(volume: Volume, request: Request, *, plus: bool) -> Reply:
                 continue
             if plus and len(buffer) + replies.plus_size(name_from_wire(status.name)) > limit:
                 break  # before its node is counted as looked up
-            if not _add(volume, buffer, request.nodeid, status, index, plus=plus):
+            mark = handle.mark
+            if not _add(volume, buffer, request.nodeid, status, mark, index, plus=plus):
                 break
     return buffer.message(request.unique)
 
@@ -132,6 +135,7 @@ def _add(
     buffer: DirectoryBuffer,
     parent: int,
     status: FileStatus,
+    mark: int,
     cookie: int,
     *,
     plus: bool,
@@ -140,9 +144,7 @@ def _add(
     if not plus:
         ino = status.id or volume.nodes.ino(status, volume.nodes.child_path(parent, name))
         return buffer.add(ino, cookie, mode_of(status), name)
-    settings = volume.settings
     nodeid, attr = volume.enter(parent, name, status)
     generation = volume.nodes.table.generation(nodeid)
-    return buffer.add_plus(
-        nodeid, generation, attr, settings.entry_ms, settings.attr_ms, cookie, name
-    )
+    entry_ms, attr_ms, _ = volume.beliefs.of_entry(mark, parent, name, status)
+    return buffer.add_plus(nodeid, generation, attr, entry_ms, attr_ms, cookie, name)

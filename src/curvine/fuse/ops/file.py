@@ -33,14 +33,16 @@ async def create(volume: Volume, request: Request) -> Reply:
     else:
         await writer.close()
         opened = volume.handles.file(nodeid).enter_created(None)
-    settings = volume.settings
+    entry_ms, attr_ms, _ = volume.beliefs.of_entry(
+        request.mark, request.nodeid, name, writer.status
+    )
     return replies.create(
         request.unique,
         nodeid,
         volume.nodes.table.generation(nodeid),
         attr,
-        settings.entry_ms,
-        settings.attr_ms,
+        entry_ms,
+        attr_ms,
         volume.handles.new_fh(),
         opened.flags,
         opened.backing_id,

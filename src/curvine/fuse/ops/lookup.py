@@ -20,8 +20,10 @@ async def lookup(volume: Volume, request: Request) -> Reply:
     try:
         status = await volume.nodes.at_child(request.nodeid, name, volume.files.status)
     except NotFound:
-        if volume.settings.negative_ms:
-            return replies.negative_entry(request.unique, volume.settings.negative_ms)
+        volume.nodes.table.missing(request.nodeid, name)
+        valid_ms = volume.beliefs.of_missing(request.mark, request.nodeid, name)
+        if valid_ms:
+            return replies.negative_entry(request.unique, valid_ms)
         raise
     return volume.entry(request, request.nodeid, name, status)
 
@@ -36,11 +38,8 @@ async def _lookup_dots(volume: Volume, request: Request, name: bytes) -> Reply:
     if nodeid != ROOT_ID:
         node = volume.nodes.table.get(nodeid)
         volume.nodes.intern(node.parent, node.name, status, "", mode_of(status))
-    settings = volume.settings
     generation = volume.nodes.table.generation(nodeid)
-    return replies.entry(
-        request.unique, nodeid, generation, attr, settings.entry_ms, settings.attr_ms
-    )
+    return replies.entry(request.unique, nodeid, generation, attr, 0, 0)
 
 
 def forget(volume: Volume, request: Request) -> Reply:

@@ -122,9 +122,11 @@ def watch(
     if status is not RequestStatus.OPEN:
         raise Common("Watch is a stream: it begins with an Open frame and ends with its connection")
     missed = namespace.changes_since(request.epoch) if request.HasField("epoch") else []
-    stop = master.watch.add(connection, frame.req_id, tuple(request.prefixes), missed or ())
+    sender = master.watch.new_sender() if request.skip_own else 0
+    stop = master.watch.add(connection, frame.req_id, tuple(request.prefixes), missed or (), sender)
     connection.on_close(stop)
     connection.exempt_from_idle = True
-    return ext_pb2.WatchOpenResponse(
-        epoch=namespace.epoch, reset=missed is None
-    ).SerializeToString()
+    answer = ext_pb2.WatchOpenResponse(epoch=namespace.epoch, reset=missed is None)
+    if sender:
+        answer.sender = sender
+    return answer.SerializeToString()

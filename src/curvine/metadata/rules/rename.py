@@ -78,6 +78,8 @@ def _move(
             draft.drop(target)
         else:
             unlink(draft, target, new_parent.id, new_name)
+            if target.links:  # it lives on under other names
+                draft.note(ChangeKind.ATTR, dst, target)
     remove_name(draft, draft.existing(old_parent.id), old_name, source)
     moved = relocated(source, (old_parent.id, old_name), (new_parent.id, new_name))
     moved = replace(moved, ctime=draft.now)

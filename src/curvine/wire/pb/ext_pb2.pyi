@@ -16,20 +16,24 @@ WATCH_KIND_PROTO_ATTR: WatchKindProto
 WATCH_KIND_PROTO_ENTRY: WatchKindProto
 
 class WatchRequest(_message.Message):
-    __slots__ = ("prefixes", "epoch")
+    __slots__ = ("prefixes", "epoch", "skip_own")
     PREFIXES_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SKIP_OWN_FIELD_NUMBER: _ClassVar[int]
     prefixes: _containers.RepeatedScalarFieldContainer[str]
     epoch: int
-    def __init__(self, prefixes: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ...) -> None: ...
+    skip_own: bool
+    def __init__(self, prefixes: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ..., skip_own: _Optional[bool] = ...) -> None: ...
 
 class WatchOpenResponse(_message.Message):
-    __slots__ = ("epoch", "reset")
+    __slots__ = ("epoch", "reset", "sender")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     RESET_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     reset: bool
-    def __init__(self, epoch: _Optional[int] = ..., reset: _Optional[bool] = ...) -> None: ...
+    sender: int
+    def __init__(self, epoch: _Optional[int] = ..., reset: _Optional[bool] = ..., sender: _Optional[int] = ...) -> None: ...
 
 class WatchEventProto(_message.Message):
     __slots__ = ("kind", "path", "inode_id", "parent_id")
