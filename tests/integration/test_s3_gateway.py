@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -284,6 +285,41 @@ def test_rclone(gateway: MiniGateway, bucket: str, tmp_path: Path) -> None:
         done = subprocess.run([rclone, *command], env=env, capture_output=True, timeout=60)
         assert done.returncode == 0, done.stderr.decode()
     assert (back / "a/b/two").read_bytes() == (source / "a/b/two").read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 3, 2 * MIB])
+@pytest.mark.parametrize("key", ["key", "a/b", "a//b", "a/../b", "folder/"])
+def test_nothing_is_put_into_a_bucket_that_is_not_there(s3: Any, key: str, size: int) -> None:
+    with pytest.raises(ClientError) as error:
+        s3.put_object(Bucket="no-such-bucket", Key=key, Body=b"x" * size)
+    assert code(error) == "NoSuchBucket"
+    assert "no-such-bucket" not in [row["Name"] for row in s3.list_buckets()["Buckets"]]
+
+
+def test_small_objects_are_read_as_they_are_now(s3: Any, gateway: MiniGateway, bucket: str) -> None:
+    """Block files are kept open for a moment, for the same content only."""
+    for turn in range(20):
+        body = f"turn {turn}".encode() * turn
+        s3.put_object(Bucket=bucket, Key="key", Body=body)
+        for _ in range(2):
+            assert s3.get_object(Bucket=bucket, Key="key")["Body"].read() == body
+        if turn:
+            part = s3.get_object(Bucket=bucket, Key="key", Range="bytes=2-4")["Body"].read()
+            assert part == body[2:5]
+    s3.delete_object(Bucket=bucket, Key="key")
+    with pytest.raises(ClientError) as error:
+        s3.get_object(Bucket=bucket, Key="key")
+    assert code(error) == "NoSuchKey"
+
+    def deleted_blocks() -> list[str]:
+        command = ["ls", "-l", f"/proc/{gateway.pid}/fd"]  # those that go meanwhile are no error
+        names = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+        return [name for name in names if "blk_" in name and "(deleted)" in name]
+
+    deadline = time.monotonic() + 60
+    while deleted_blocks():
+        assert time.monotonic() < deadline, deleted_blocks()
+        time.sleep(0.2)
 
 
 def test_one_of_many_conditional_puts_wins(s3: Any, gateway: MiniGateway, bucket: str) -> None:

@@ -129,13 +129,16 @@ class BlockReader:
         """Whether reads cost no message: reading ahead would only copy."""
         return self._hole or await self.local_fd() is not None
 
+    def close_now(self) -> bool:
+        """Close if there is nobody to wait for; False: use ``close``."""
+        if self._sessions or self._ends or self.users:
+            return False
+        self._close_files()
+        return True
+
     async def close(self) -> None:
         """End every session. A second call does nothing."""
-        self._asked_local = True
-        for fd in (self._fd, self._retired):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._retired = -1
+        self._close_files()
         sessions, self._sessions = self._sessions, {}
         ends = [asyncio.ensure_future(session.close()) for session in sessions.values()]
         if ends or self._ends:
@@ -143,6 +146,13 @@ class BlockReader:
             _, late = await asyncio.wait((*ends, *self._ends), timeout=_LEAVE)
             for end in late:
                 end.cancel()
+
+    def _close_files(self) -> None:
+        self._asked_local = True
+        for fd in (self._fd, self._retired):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._retired = -1
 
     async def _read(self, offset: int, size: int) -> Data:
         last: CurvineError | None = None
@@ -194,6 +204,9 @@ class BlockReader:
         """Ask the nearest candidates for the block's descriptor, once."""
         if self._asked_local:
             return
+        if self._take_kept():
+            self._asked_local = True
+            return
         header = read_request(
             self.block,
             chunk_size=self._largest,
@@ -214,6 +227,7 @@ class BlockReader:
                 stream, reply = opened
                 self._end(stream)
                 self._take(frame_fd(reply))
+                self._keep()
             if self._fd >= 0:
                 break
         if self._fd < 0:
@@ -270,7 +284,22 @@ class BlockReader:
         else:
             os.close(fd)
 
+    def _take_kept(self) -> bool:
+        """Use a descriptor that an earlier reader was given."""
+        kept = self._streams.kept_files
+        if kept is not None and self._key is not None:
+            self._take(kept.take(self._key))
+        return self._fd >= 0
+
+    def _keep(self) -> None:
+        kept = self._streams.kept_files
+        if kept is not None and self._key is not None and self._fd >= 0:
+            kept.keep(self._key, self._fd)
+
     def _drop_local(self, error: CurvineError) -> None:
+        kept = self._streams.kept_files
+        if kept is not None and self._key is not None:
+            kept.drop(self._key)
         log.warning("block %d is not read from its local file any more: %s", self.block.id, error)
         if self._fd >= 0:
             self._retired, self._fd = self._fd, -1

@@ -142,6 +142,8 @@ class ClusterClient:
         await self.watch.close()
         if self.streams.node_cache is not None:
             await self.streams.node_cache.close()
+        if self.streams.kept_files is not None:
+            self.streams.kept_files.close()
         self.pool.close()
         await self.rpc.close()
 

@@ -58,6 +58,11 @@ class Prefetcher:
         pieces[-1] = pieces[-1][: offset + size - last * self._slice]
         return b"".join(pieces)
 
+    @property
+    def busy(self) -> bool:
+        """Whether slices are kept or being fetched."""
+        return bool(self._slices)
+
     async def close(self) -> None:
         """Stop what is being fetched."""
         slices, self._slices = self._slices, {}

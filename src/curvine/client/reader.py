@@ -140,6 +140,16 @@ class FileReader:
         inner = offset - self._starts[index]
         return fd, inner, self._blocks[index].block.len - inner
 
+    def close_now(self) -> bool:
+        """Close if there is nobody to wait for; False: use ``close``."""
+        if self._reads_ahead or self._ahead.busy:
+            return False
+        for index, reader in list(self._open.items()):
+            if not reader.close_now():
+                return False
+            del self._open[index]
+        return True
+
     async def close(self) -> None:
         """Release every connection and descriptor. A second call does nothing."""
         if self._reads_ahead:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from curvine.client.health import WorkerHealth
 from curvine.client.hedging import Hedger
+from curvine.client.kept_files import KeptFiles
 from curvine.client.node_cache import NodeCache
 from curvine.client.stats import ClientStats
 from curvine.clock import Clock
@@ -65,6 +66,7 @@ class Streams:
             if conf.node_cache_dir
             else None
         )
+        self.kept_files: KeptFiles | None = None  # for who opens the same blocks very often
         self.forgets_stale = False  # the master drops replicas that a commit does not name
         self.readers_ahead = 0  # files that are being read ahead of their readers
         self.stats = ClientStats()

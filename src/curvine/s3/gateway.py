@@ -34,7 +34,7 @@ from curvine.s3.uploads import Uploads
 from curvine.s3.xmldoc import XML, Child, document
 from curvine.telemetry.logs import OnceLogger
 from curvine.telemetry.metric_table import S3_GATEWAY
-from curvine.telemetry.metrics import CONTENT_TYPE, Registry, show_process
+from curvine.telemetry.metrics import CONTENT_TYPE, Durations, Registry, show_process
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class S3Gateway:
         self._registry.before_scrape(lambda: show_process(self._registry))
         self._siblings = Siblings(siblings, self._registry.text) if siblings else None
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._durations: dict[str, Durations] = {}
         self._registry.before_scrape(self._show_counts)
         self.server = StreamServer(self.serve, _unreadable, name="curvine-s3-gateway")
 
@@ -121,7 +122,11 @@ class S3Gateway:
         if request is not None and request.method != "OPTIONS" and "origin" in request.headers:
             answer = await self._with_cors(request, answer)
         self._counts[name, f"{answer.status // 100}xx"] += 1
-        self._registry.durations("s3_request_duration_us", name).add(time.perf_counter() - began)
+        took = self._durations.get(name)
+        if took is None:
+            took = self._registry.durations("s3_request_duration_us", name)
+            self._durations[name] = took
+        took.add(time.perf_counter() - began)
         rows = (*answer.headers, ("x-amz-request-id", request_id), ("Server", "curvine-s3-gateway"))
         return answer._replace(headers=rows)
 

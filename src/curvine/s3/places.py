@@ -158,6 +158,8 @@ class Places:
             missing.append(parent)
             parent = split(parent)[0]
         if not status.is_dir:
+            if parent == root:
+                raise S3Error("NoSuchBucket", BucketName=bucket)
             await self._become_directory(parent, status, place)
         for directory in reversed(missing):
             await self._make_directory(directory, place)

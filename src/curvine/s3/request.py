@@ -84,6 +84,8 @@ def _text(value: bytes) -> str:
 
 
 def _decoded(part: str) -> str:
+    if "%" not in part and part.isascii():
+        return part
     if _BAD_ESCAPE.search(part):
         raise S3Error("InvalidURI")
     try:
@@ -104,6 +106,8 @@ def _parse_query(text: str) -> dict[str, str]:
 
 
 def _decoded_query(part: str) -> str:
+    if "%" not in part and "+" not in part and part.isascii():
+        return part
     try:
         return unquote_to_bytes(part.replace("+", " ")).decode("utf-8")
     except UnicodeDecodeError:

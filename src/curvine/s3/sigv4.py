@@ -32,6 +32,10 @@ _TIME = "%Y%m%dT%H%M%SZ"
 _AUTHORIZATION = re.compile(rf"{ALGORITHM}\s+(.*)", re.DOTALL)
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _SPACES = re.compile(" +")
+# What canonical requests leave as it is: most of what clients send. First for a query, then a path.
+_KEPT = r"%(?!2[DE]|5F|7E|3\d|4[1-9A-F]|5[\dA]|6[1-9A-F]|7[\dA])[\dA-F]{2}"
+_CANONICAL = re.compile(rf"(?:[A-Za-z0-9_.~-]++|{_KEPT})*+", re.ASCII)
+_CANONICAL_PATH = re.compile(rf"(?:[A-Za-z0-9_.~/-]++|(?!%2F){_KEPT})++", re.ASCII)
 
 
 class Claim(NamedTuple):
@@ -133,7 +137,9 @@ def signing_key(secret: str, date: str, region: str) -> bytes:
 
 def canonical_request(request: S3Request, claim: Claim) -> bytes:
     """What is signed, byte for byte."""
-    uri = quote_from_bytes(unquote_to_bytes(request.path), safe="/" + _SAFE) or "/"
+    uri = request.path
+    if not _CANONICAL_PATH.fullmatch(uri):
+        uri = quote_from_bytes(unquote_to_bytes(uri), safe="/" + _SAFE) or "/"
     pairs = []
     for part in request.query_text.split("&"):
         if part:
@@ -145,16 +151,21 @@ def canonical_request(request: S3Request, claim: Claim) -> bytes:
     lines = [request.method.encode(), uri.encode(), query.encode()]
     for name in claim.signed_headers:
         values = [value for key, value in request.raw_headers if key == name]
-        joined = b",".join(
-            _SPACES.sub(" ", value.decode("latin-1").strip()).encode("latin-1") for value in values
-        )
+        joined = b",".join(map(_trimmed, values))
         lines.append(name.encode() + b":" + joined)
     lines += [b"", ";".join(claim.signed_headers).encode(), claim.payload.encode("utf-8")]
     return b"\n".join(lines)
 
 
 def _requoted(part: str) -> str:
+    if _CANONICAL.fullmatch(part):
+        return part
     return quote_from_bytes(unquote_to_bytes(part.replace("+", " ")), safe=_SAFE)
+
+
+def _trimmed(value: bytes) -> bytes:
+    text = value.decode("latin-1").strip()
+    return (_SPACES.sub(" ", text) if "  " in text else text).encode("latin-1")
 
 
 def _all_signed(request: S3Request, claim: Claim) -> None:
@@ -239,6 +250,7 @@ def _claim(
     return Claim(access_key, date, region, headers, signature, timestamp, expires, payload)
 
 
+@lru_cache(maxsize=64)
 def _epoch(timestamp: str) -> float:
     try:
         return calendar.timegm(time.strptime(timestamp, _TIME))

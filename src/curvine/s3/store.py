@@ -33,7 +33,7 @@ from curvine.s3.errors import S3Error
 from curvine.s3.keys import DIR, object_path, self_path
 from curvine.s3.places import Place, Places
 from curvine.s3.records import ObjectInfo, Record, object_info, stored_record
-from curvine.s3.transfer import store_body
+from curvine.s3.transfer import SMALL_BODY, store_body
 from curvine.wire.codes import CAP_EXPECT
 
 _ATTEMPTS = 20  # of a conditional PUT that others get ahead of
@@ -129,7 +129,7 @@ class Store:
         """Store a body under a key. Nothing is seen of it before all of it is there and right."""
 
         async def fill(writer: WritableFile) -> int:
-            return await store_body(pieces, writer)
+            return await store_body(pieces, writer, length=length)
 
         return await self.make(bucket, key, fill, length, record, condition)
 
@@ -149,7 +149,8 @@ class Store:
             condition.check(await self.find(bucket, key))
         if not place.staged:
             return await self._put_directly(bucket, key, path, place, fill, length, record)
-        await self.places.bucket(bucket)
+        if length is None or length > SMALL_BODY:  # others meet it when they are renamed
+            await self.places.bucket(bucket)
         temporary = place.new_name()
         status = await self.write_aside(place, temporary, fill, length, record)
         try:

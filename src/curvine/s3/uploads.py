@@ -114,7 +114,7 @@ class Uploads:
         """Store a part from a body."""
 
         async def fill(writer: WritableFile) -> int:
-            return await store_body(pieces, writer)
+            return await store_body(pieces, writer, length=length)
 
         return await self.make_part(upload, number, fill, length, record)
 

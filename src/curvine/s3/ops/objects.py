@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from curvine.client.files import ReadableFile
 from curvine.httpd.streaming import Outgoing
 from curvine.s3 import checksums
 from curvine.s3.access import new_acl, open_object, stat
@@ -22,7 +19,7 @@ from curvine.s3.records import (
     shown_headers,
     taken_headers,
 )
-from curvine.s3.transfer import file_pieces
+from curvine.s3.transfer import SMALL, close_soon, file_pieces, small_range
 from curvine.s3.xmldoc import Child
 
 _OVERRIDES = {
@@ -33,7 +30,6 @@ _OVERRIDES = {
     "response-content-disposition": "Content-Disposition",
     "response-content-encoding": "Content-Encoding",
 }
-_closing: set[asyncio.Task[None]] = set()
 
 
 async def get_object(call: Call) -> Outgoing:
@@ -45,13 +41,15 @@ async def get_object(call: Call) -> Outgoing:
         status, headers, start, size = _reading(call, info)
         if not size:
             return Outgoing(status, tuple(headers), b"")
+        if size <= SMALL:
+            return Outgoing(status, tuple(headers), await small_range(file, start, size))
         piece = max(64 * 1024, int(call.gateway.conf.get_chunk_size_mb * 1024 * 1024))
-        body = file_pieces(file, start, size, piece, lambda: _close_later(file))
+        body = file_pieces(file, start, size, piece, lambda: close_soon(file))
         handed_on = True
         return Outgoing(status, tuple(headers), body, size)
     finally:
         if not handed_on:
-            await file.close()
+            close_soon(file)
 
 
 async def head_object(call: Call) -> Outgoing:
@@ -60,12 +58,6 @@ async def head_object(call: Call) -> Outgoing:
     info = await stat(call, request.bucket, request.key)
     status, headers, _, size = _reading(call, info)
     return Outgoing(status, tuple(headers), b"", size)
-
-
-def _close_later(file: ReadableFile) -> None:
-    task = asyncio.ensure_future(file.close())
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
 
 
 def _reading(call: Call, info: ObjectInfo) -> tuple[int, Rows, int, int]:
