@@ -73,7 +73,7 @@ build/clients/.ready: requirements-clients.lock pyproject.toml scripts/bootstrap
 	@touch $@
 
 .PHONY: test-clients
-test-clients: build/clients/.ready ## pandas, PyArrow, DuckDB, zarr, datasets on a real cluster (300 MB to fetch)
+test-clients: build/clients/.ready ## Libraries and S3 clients on a real cluster (350 MB to fetch)
 	build/clients/bin/python -m pytest -q tests/clients
 
 fuzz: $(VENV)/.dev ## Ten minutes of damaged input (in `make test`: seconds)

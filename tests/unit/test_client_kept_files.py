@@ -39,13 +39,19 @@ def key(number: int, version: tuple[int, int] = (1, 1)) -> BlockKey:
     return BlockKey(number, 7, version)
 
 
+def keeping(clock: ManualClock) -> KeptFiles:
+    kept = KeptFiles(clock)
+    kept.enabled = True
+    return kept
+
+
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
 @on_a_loop
 async def test_what_is_taken_belongs_to_who_takes_it(memory: int) -> None:
-    kept = KeptFiles(ManualClock())
+    kept = keeping(ManualClock())
     before = descriptors()
     kept.keep(key(1), memory)
     first, second = kept.take(key(1)), kept.take(key(1))
@@ -59,7 +65,7 @@ async def test_what_is_taken_belongs_to_who_takes_it(memory: int) -> None:
 
 @on_a_loop
 async def test_another_version_of_the_file_is_not_found(memory: int) -> None:
-    kept = KeptFiles(ManualClock())
+    kept = keeping(ManualClock())
     kept.keep(key(1), memory)
     assert kept.take(key(1, (2, 2))) is None
     assert kept.take(key(2)) is None
@@ -69,7 +75,7 @@ async def test_another_version_of_the_file_is_not_found(memory: int) -> None:
 @on_a_loop
 async def test_an_entry_ends_however_often_it_is_used(memory: int) -> None:
     clock = ManualClock()
-    kept = KeptFiles(clock)
+    kept = keeping(clock)
     before = descriptors()
     kept.keep(key(1), memory)
     clock.advance(SECONDS / 2)
@@ -92,7 +98,7 @@ async def test_the_oldest_goes_when_there_are_many(
     memory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kept_files, "MOST", 2)
-    kept = KeptFiles(ManualClock())
+    kept = keeping(ManualClock())
     for number in (1, 2, 3, 3):
         kept.keep(key(number), memory)
     assert len(kept) == 2
@@ -101,3 +107,15 @@ async def test_the_oldest_goes_when_there_are_many(
     kept.drop(key(3))
     assert len(kept) == 1
     kept.close()
+
+
+@on_a_loop
+async def test_nothing_is_kept_where_it_is_not_wanted(memory: int) -> None:
+    kept = KeptFiles(ManualClock())
+    kept.keep(key(1), memory)
+    kept.enabled = True
+    kept.keep(None, memory)
+    kept.keep(key(1), -1)
+    assert len(kept) == 0
+    assert kept.take(None) is None
+    kept.drop(None)

@@ -204,7 +204,9 @@ class BlockReader:
         """Ask the nearest candidates for the block's descriptor, once."""
         if self._asked_local:
             return
-        if self._take_kept():
+        kept = self._streams.kept_files
+        self._fd = _whole(kept.take(self._key), self.block.len)
+        if self._fd >= 0:
             self._asked_local = True
             return
         header = read_request(
@@ -226,8 +228,8 @@ class BlockReader:
             else:
                 stream, reply = opened
                 self._end(stream)
-                self._take(frame_fd(reply))
-                self._keep()
+                self._fd = _whole(frame_fd(reply), self.block.len)
+                kept.keep(self._key, self._fd)
             if self._fd >= 0:
                 break
         if self._fd < 0:
@@ -243,7 +245,7 @@ class BlockReader:
             return
         fd = cache.open(key)
         if fd is not None:
-            self._take(fd)
+            self._fd = _whole(fd, self.block.len)
             return
         streams, located, largest = self._streams, self._located, self._largest
 
@@ -272,34 +274,10 @@ class BlockReader:
             except OSError as error:
                 log.info("%s: %s; the block is read by TCP", path, error.strerror)
         self._end(stream)
-        self._take(fd)
-
-    def _take(self, fd: int | None) -> None:
-        """Keep a descriptor if it really is a file that holds the whole block."""
-        if fd is None:
-            return
-        info = os.fstat(fd)
-        if stat.S_ISREG(info.st_mode) and info.st_size >= self.block.len:
-            self._fd = fd
-        else:
-            os.close(fd)
-
-    def _take_kept(self) -> bool:
-        """Use a descriptor that an earlier reader was given."""
-        kept = self._streams.kept_files
-        if kept is not None and self._key is not None:
-            self._take(kept.take(self._key))
-        return self._fd >= 0
-
-    def _keep(self) -> None:
-        kept = self._streams.kept_files
-        if kept is not None and self._key is not None and self._fd >= 0:
-            kept.keep(self._key, self._fd)
+        self._fd = _whole(fd, self.block.len)
 
     def _drop_local(self, error: CurvineError) -> None:
-        kept = self._streams.kept_files
-        if kept is not None and self._key is not None:
-            kept.drop(self._key)
+        self._streams.kept_files.drop(self._key)
         log.warning("block %d is not read from its local file any more: %s", self.block.id, error)
         if self._fd >= 0:
             self._retired, self._fd = self._fd, -1
@@ -324,10 +302,7 @@ class BlockReader:
     # --- remote ---------------------------------------------------------------------------------
 
     async def _session(self, worker: WorkerAddress, size: int) -> ReadSession:
-        chunk = _SMALLEST_CHUNK
-        while chunk < size and chunk < self._largest:
-            chunk *= _CHUNK_STEP
-        chunk = min(chunk, self._largest)
+        chunk = _chunk_for(size, self._largest)
         key = worker.worker_id, chunk
         async with self._locks.setdefault(worker.worker_id, asyncio.Lock()):
             session = self._sessions.get(key)
@@ -360,3 +335,21 @@ class BlockReader:
         self._workers.remove(worker)
         left = len(self._workers)
         log.warning("block %d: %s; %d replicas left", self.block.id, error, left)
+
+
+def _whole(fd: int | None, length: int) -> int:
+    """``fd`` if it really is a file that holds the whole block; else it is closed, and -1."""
+    if fd is None:
+        return -1
+    info = os.fstat(fd)
+    if stat.S_ISREG(info.st_mode) and info.st_size >= length:
+        return fd
+    os.close(fd)
+    return -1
+
+
+def _chunk_for(size: int, largest: int) -> int:
+    chunk = _SMALLEST_CHUNK
+    while chunk < size and chunk < largest:
+        chunk *= _CHUNK_STEP
+    return min(chunk, largest)

@@ -142,8 +142,7 @@ class ClusterClient:
         await self.watch.close()
         if self.streams.node_cache is not None:
             await self.streams.node_cache.close()
-        if self.streams.kept_files is not None:
-            self.streams.kept_files.close()
+        self.streams.kept_files.close()
         self.pool.close()
         await self.rpc.close()
 

@@ -25,21 +25,25 @@ class KeptFiles:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.enabled = False
         self._entries: dict[BlockKey, tuple[int, float]] = {}  # descriptor, when it is closed
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def take(self, key: BlockKey) -> int | None:
+    def take(self, key: BlockKey | None) -> int | None:
         """A duplicate, the caller's; None if there is none, or no descriptor is free."""
-        found = self._entries.get(key)
+        found = self._entries.get(key) if key is not None else None
         if found is None or self._clock.monotonic() >= found[1]:
             return None
         return _duplicate(found[0])
 
-    def keep(self, key: BlockKey, fd: int) -> None:
-        """Keep a duplicate of ``fd``."""
+    def keep(self, key: BlockKey | None, fd: int) -> None:
+        """Keep a duplicate of ``fd``. Nothing is kept of a file that may change (no key), nor by
+        clients for which it is not enabled."""
+        if not self.enabled or key is None or fd < 0:
+            return
         own = _duplicate(fd)
         if own is None:
             return
@@ -50,9 +54,9 @@ class KeptFiles:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SECONDS, self.sweep)
 
-    def drop(self, key: BlockKey) -> None:
+    def drop(self, key: BlockKey | None) -> None:
         """Close an entry, if there is one."""
-        found = self._entries.pop(key, None)
+        found = self._entries.pop(key, None) if key is not None else None
         if found is not None:
             os.close(found[0])
 

@@ -66,7 +66,7 @@ class Streams:
             if conf.node_cache_dir
             else None
         )
-        self.kept_files: KeptFiles | None = None  # for who opens the same blocks very often
+        self.kept_files = KeptFiles(clock)
         self.forgets_stale = False  # the master drops replicas that a commit does not name
         self.readers_ahead = 0  # files that are being read ahead of their readers
         self.stats = ClientStats()

@@ -25,7 +25,6 @@ import uvloop
 
 from curvine import ANNOUNCED_VERSION
 from curvine.client.cluster import ClusterClient
-from curvine.client.kept_files import KeptFiles
 from curvine.client.unified import UnifiedFileSystem
 from curvine.clock import SystemClock
 from curvine.config.load import LoadedConf, find_conf, load
@@ -101,7 +100,7 @@ async def _serve(loaded: LoadedConf, *, siblings: str) -> int:
         loop.add_signal_handler(number, stop.set)
     sock = listen_shared(host, port, shared=bool(siblings))
     async with ClusterClient(conf, component="s3-gateway") as cluster:
-        cluster.streams.kept_files = KeptFiles(clock)
+        cluster.streams.kept_files.enabled = True
         fs = UnifiedFileSystem(cluster)
         file = credential_file(conf, fs)
         credentials = Credentials(file, key_file(conf), os.environ, clock)

@@ -55,6 +55,13 @@ class S3Server(ABC):
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """The process id; an error when it does not run."""
+        if self._process is None:
+            raise RuntimeError("the server is not running")
+        return self._process.pid
+
+    @property
     def properties(self) -> dict[str, str]:
         return {
             "s3.endpoint_url": self.endpoint,
