@@ -201,6 +201,8 @@ def test_a_file_that_was_closed_is_synced_later(cluster: MiniCluster) -> None:
         cluster.workers[1].kill()
         with pytest.raises(ConnectionLost):
             await fs.sync_file("/later")  # after its patience
+
+    async def again(fs: UnifiedFileSystem) -> None:
         waiting = asyncio.ensure_future(fs.sync_file("/later"))
         await asyncio.wait({waiting}, timeout=0.3)
         assert not waiting.done(), "it waits for one of them"
@@ -209,3 +211,4 @@ def test_a_file_that_was_closed_is_synced_later(cluster: MiniCluster) -> None:
         await asyncio.to_thread(cluster.workers[0].start)
 
     run(cluster, body, replicas=2, rpc_retry_max_duration_ms=5000)
+    run(cluster, again, replicas=2, rpc_retry_max_duration_ms=60_000)  # workers may start slowly

@@ -222,10 +222,11 @@ class TestStore:
 
         async def work() -> None:
             opened = await store.begin(1, StorageType.DISK, 1 << 40, None)
-            assert store.write(opened, 1 << 35, b"far") is None
-            assert where.used == 3
-            assert store.write(opened, 0, b"near") is None
-            assert where.used == 7
+            for offset, data, used in ((1 << 35, b"far", 3), (0, b"near", 7)):
+                waiting = store.write(opened, offset, data)
+                if waiting is not None:  # the machine is busy
+                    await waiting
+                assert where.used == used
             await store.complete(1, (1 << 35) + 3, 1 << 40, sync=False)
             assert 0 < where.used < MIB
             again = await store.begin(1, StorageType.DISK, 1 << 40, None)
