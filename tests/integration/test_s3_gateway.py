@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import datetime
 import hashlib
 import os
 import shutil
@@ -342,6 +343,65 @@ def test_one_of_many_conditional_puts_wins(s3: Any, gateway: MiniGateway, bucket
         tries = sum(pool.map(add, range(24)))
     assert s3.get_object(Bucket=bucket, Key="n")["Body"].read() == b"24"
     assert tries > 24, "there was no race"
+
+
+def test_conditional_deletes(s3: Any, bucket: str) -> None:
+    """By ETag, time and size, one key and many; a missing object is no error, as with Amazon."""
+
+    def put(key: str) -> dict[str, Any]:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"seven b")
+        return dict(s3.head_object(Bucket=bucket, Key=key))
+
+    long_ago = datetime.datetime(2015, 1, 1, tzinfo=datetime.UTC)
+    head = put("key")
+    for wrong in (
+        {"IfMatch": '"nonsense"'}, {"IfMatchSize": 8}, {"IfMatchLastModifiedTime": long_ago},
+        {"IfMatch": head["ETag"], "IfMatchSize": 8},
+    ):  # fmt: skip
+        with pytest.raises(ClientError) as error:
+            s3.delete_object(Bucket=bucket, Key="key", **wrong)
+        assert code(error) == "PreconditionFailed"
+        s3.delete_object(Bucket=bucket, Key="none", **wrong)
+    for name, value in (
+        ("IfMatch", "*"), ("IfMatch", head["ETag"]), ("IfMatchSize", 7),
+        ("IfMatchLastModifiedTime", None),
+    ):  # fmt: skip
+        head = put("key")
+        wanted = head["LastModified"] if value is None else value
+        s3.delete_object(Bucket=bucket, Key="key", **{name: wanted})
+        assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
+    head = put("key")
+    put("other")
+    entries = [
+        {"Key": "key", "ETag": "nonsense"}, {"Key": "other", "Size": 8}, {"Key": "none", "Size": 8},
+    ]  # fmt: skip
+    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": entries})
+    assert [(row["Key"], row["Code"]) for row in answer["Errors"]] == [
+        ("key", "PreconditionFailed"), ("other", "PreconditionFailed"),
+    ]  # fmt: skip
+    entries = [{"Key": "key", "ETag": head["ETag"], "LastModifiedTime": head["LastModified"]},
+               {"Key": "other", "Size": 7}]  # fmt: skip
+    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": entries})
+    assert "Errors" not in answer
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
+
+
+def test_a_conditional_delete_takes_no_newer_object(
+    s3: Any, gateway: MiniGateway, bucket: str
+) -> None:
+    """What was put after a delete's condition was looked at stays."""
+    others = client(gateway)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for turn in range(40):
+            old = s3.put_object(Bucket=bucket, Key="key", Body=b"old")["ETag"]
+            new = f"new {turn}".encode()
+            put = pool.submit(others.put_object, Bucket=bucket, Key="key", Body=new)
+            try:
+                s3.delete_object(Bucket=bucket, Key="key", IfMatch=old)
+            except ClientError as error:
+                assert error.response["Error"]["Code"] == "PreconditionFailed"
+            put.result()
+            assert s3.get_object(Bucket=bucket, Key="key")["Body"].read() == new
 
 
 def test_a_client_that_closes_its_side_early_is_answered(gateway: MiniGateway) -> None:

@@ -36,3 +36,12 @@ class OwnCalls(MasterCalls):
             src=src, dst=dst, flags=0, expected_id=expected.id, expected_mtime=expected.mtime
         )
         await self._call(RpcCode.RENAME, request, pb.RenameResponse, req_id, (src, dst))
+
+    async def delete_same(self, expected: FileStatus, *, req_id: int | None = None) -> None:
+        """Remove a file if it is there still and has not changed (CAP_EXPECT_DELETE). NotFound,
+        Common."""
+        request = pb.DeleteRequest(
+            path=expected.path, recursive=False,
+            expected_id=expected.id, expected_mtime=expected.mtime,
+        )  # fmt: skip
+        await self._call(RpcCode.DELETE, request, pb.DeleteResponse, req_id, (expected.path,))

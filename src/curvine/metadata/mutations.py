@@ -174,9 +174,12 @@ class Mutations(Reads):
 
         return self._mutate(Op.RENAME, req_id, rule)
 
-    def delete(self, path: str, recursive: bool = False, *, req_id: int = 0) -> FreeResult:
+    def delete(
+        self, path: str, recursive: bool = False, *, req_id: int = 0, expected: Expected = None
+    ) -> FreeResult:
         """Delete. A subtree above ``limits.delete_at_once`` is gone at once and reclaimed by
         :meth:`Expiry.reclaim_step`; :meth:`Expiry.delete_steps` waits for that and its counts.
+        Common, and nothing done, unless it is the file that is ``expected`` there.
         """
         if self._replayed(Op.DELETE, req_id):
             return FreeResult()
@@ -184,6 +187,8 @@ class Mutations(Reads):
 
         def rule(draft: Draft) -> FreeResult:
             inode = draft.view.resolve(path)
+            if expected is not None and inode is not None and (inode.id, inode.mtime) != expected:
+                raise Common(f"{path} is not the file that was expected there")
             result = remove.delete(draft, path, recursive, mounts, at_once)
             if inode is not None:
                 exports.deleted(draft, path, inode)

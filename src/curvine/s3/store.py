@@ -34,7 +34,7 @@ from curvine.s3.keys import DIR, object_path, self_path
 from curvine.s3.places import Place, Places
 from curvine.s3.records import ObjectInfo, Record, object_info, stored_record
 from curvine.s3.transfer import SMALL_BODY, store_body
-from curvine.wire.codes import CAP_EXPECT
+from curvine.wire.codes import CAP_EXPECT, CAP_EXPECT_DELETE
 
 _ATTEMPTS = 20  # of a conditional PUT that others get ahead of
 _ABSENT = (NotFound, NotADirectory, ParentNotDirectory, IsADirectory)
@@ -57,7 +57,25 @@ class Condition(NamedTuple):
             raise S3Error("PreconditionFailed", Condition="If-None-Match")
 
 
+class Meant(NamedTuple):
+    """Which object a DELETE means: ETag without quotes or "*", time of change (s), size."""
+
+    etag: str = ""
+    modified: int | None = None
+    size: int | None = None
+
+    def check(self, found: ObjectInfo) -> None:
+        """PreconditionFailed if it is another one."""
+        if self.etag and self.etag not in ("*", found.etag):
+            raise S3Error("PreconditionFailed", Condition="If-Match")
+        if self.modified is not None and self.modified != found.mtime // 1000:
+            raise S3Error("PreconditionFailed", Condition="x-amz-if-match-last-modified-time")
+        if self.size is not None and self.size != found.length:
+            raise S3Error("PreconditionFailed", Condition="x-amz-if-match-size")
+
+
 NO_CONDITION = Condition()
+ANY = Meant()
 MakeRecord = Callable[[int], Record]  # from the object's length
 
 
@@ -290,20 +308,34 @@ class Store:
 
     # -- removing ---------------------------------------------------------------------------------
 
-    async def delete(self, bucket: str, key: str, condition: Condition = NO_CONDITION) -> None:
-        """Remove an object; none is fine as well. NoSuchBucket."""
-        found = await self.find(bucket, key)
-        if condition.match:
-            condition.check(found)
-        if found is None:
+    async def delete(self, bucket: str, key: str, meant: Meant = ANY) -> None:
+        """Remove an object; none is fine as well. NoSuchBucket, PreconditionFailed.
+
+        What is meant is removed in one step with finding out, by masters of ours.
+        """
+        cluster = self.fs.cluster
+        for _ in range(_ATTEMPTS):
+            found = await self.find(bucket, key)
+            if found is None:
+                return
+            meant.check(found)
+            path = found.status.path
+            place = await self.places.of(path)
+            sure = place.native and CAP_EXPECT_DELETE in cluster.capabilities
+            try:
+                if meant != ANY and sure:
+                    await cluster.ns.delete_same(found.status)
+                else:
+                    await self.fs.delete(path)
+            except _ABSENT:
+                return
+            except Common:
+                if meant == ANY:
+                    raise
+                continue  # it has changed meanwhile: is it still the one that is meant?
+            await self.places.prune(bucket, path, place)
             return
-        path = found.status.path
-        place = await self.places.of(path)
-        try:
-            await self.fs.delete(path)
-        except _ABSENT:
-            return
-        await self.places.prune(bucket, path, place)
+        raise S3Error("ConditionalRequestConflict")
 
     async def discard(self, path: str) -> None:
         """Remove something unfinished, if it is there."""

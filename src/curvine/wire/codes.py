@@ -125,6 +125,7 @@ CAP_LARGE_BLOCKS = "curvine-py.large-blocks.1"
 CAP_REFERENCES = "curvine-py.references.1"
 CAP_SUMMARY = "curvine-py.summary.1"  # answers ContentSummary
 CAP_EXPECT = "curvine-py.expect.1"  # a rename may say which file it replaces
+CAP_EXPECT_DELETE = "curvine-py.expect.2"  # a delete may say which file it means
 CAP_LOADING = "curvine-py.loading.1"  # answers LoadingAt
 CAP_COPY = "curvine-py.copy.1"  # a report of a copy (43) carries the attempt of its request (42)
 

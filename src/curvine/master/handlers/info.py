@@ -13,6 +13,7 @@ from curvine.model.worker import ComponentInfo, FilesystemInfo, WorkerStatus
 from curvine.rpc.server import ServerConnection
 from curvine.wire.codes import (
     CAP_EXPECT,
+    CAP_EXPECT_DELETE,
     CAP_LARGE_BLOCKS,
     CAP_LOADING,
     CAP_REFERENCES,
@@ -31,6 +32,7 @@ IDENTITY = ComponentInfo(
     release_version=ANNOUNCED_VERSION,
     capabilities=(
         CAP_EXPECT,
+        CAP_EXPECT_DELETE,
         CAP_WATCH,
         CAP_SYNC,
         CAP_LARGE_BLOCKS,

@@ -39,7 +39,10 @@ def delete(master: Services, request: master_pb2.DeleteRequest, req_id: int) -> 
     if request.recursive:
         steps = master.namespace.delete_steps(request.path, recursive=True, req_id=req_id)
         return in_turns(steps, _delete_answer)
-    return _delete_answer(master.namespace.delete(request.path, req_id=req_id))
+    expected = None
+    if request.HasField("expected_id"):
+        expected = request.expected_id, request.expected_mtime
+    return _delete_answer(master.namespace.delete(request.path, req_id=req_id, expected=expected))
 
 
 def _delete_answer(result: FreeResult) -> bytes:

@@ -11,11 +11,11 @@ from curvine.s3.context import quoted
 from curvine.s3.errors import S3Error
 from curvine.s3.records import ObjectInfo, http_date
 from curvine.s3.request import S3Request
-from curvine.s3.store import Condition
+from curvine.s3.store import Condition, Meant
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _FORMATS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y",
-            "%Y-%m-%dT%H:%M:%SZ")  # fmt: skip
+            "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ")  # fmt: skip
 
 
 def check_read(request: S3Request, info: ObjectInfo, prefix: str = "") -> None:
@@ -42,8 +42,18 @@ def check_read(request: S3Request, info: ObjectInfo, prefix: str = "") -> None:
         raise S3Error("NotModified", headers=headers)
 
 
+def meant(etag: str, modified: str, size: str) -> Meant:
+    """Which object is to be deleted; "" where the request does not say. InvalidArgument."""
+    when = _seconds(modified) if modified else None
+    if modified and when is None:
+        raise S3Error("InvalidArgument", "The time of change is not a date")
+    if size and not (size.isascii() and size.isdigit() and len(size) <= 19):
+        raise S3Error("InvalidArgument", "The size is not a number")
+    return Meant(_bare(etag), when, int(size) if size else None)
+
+
 def write_condition(request: S3Request) -> Condition:
-    """The condition of a PUT or DELETE."""
+    """The condition of a PUT."""
     match = request.header("if-match") or ""
     none_match = request.header("if-none-match") or ""
     return Condition(_bare(match), _bare(none_match))

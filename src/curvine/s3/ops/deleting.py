@@ -9,7 +9,8 @@ from curvine.errors import CurvineError
 from curvine.httpd.streaming import Outgoing
 from curvine.s3.context import Call, xml_answer
 from curvine.s3.errors import S3Error, translated
-from curvine.s3.store import Condition
+from curvine.s3.ops.conditions import meant
+from curvine.s3.store import ANY, Meant
 from curvine.s3.xmldoc import Child
 
 _MOST = 1000
@@ -26,25 +27,26 @@ async def delete_objects(call: Call) -> Outgoing:
     quiet = (root.value("Quiet") or "").lower() == "true"
     gate = asyncio.Semaphore(_AT_A_TIME)
 
-    async def one(key: str, version: str, etag: str) -> S3Error | None:
+    async def one(key: str, version: str, wanted: Meant) -> S3Error | None:
         async with gate:
             try:
                 if version not in ("", "null"):
                     raise S3Error("NoSuchVersion")
-                condition = Condition(match=etag.strip('"'))
-                await call.store.delete(call.request.bucket, key, condition)
+                await call.store.delete(call.request.bucket, key, wanted)
             except S3Error as error:
                 return error
             except CurvineError as error:
                 return translated(error)
         return None
 
-    keys: list[tuple[str, str, str]] = []
+    keys: list[tuple[str, str, Meant]] = []
     for entry in entries:
         found = entry.all("Key")
         if len(found) != 1 or not found[0].text:
             raise S3Error("MalformedXML", "Every Object needs one Key")
-        keys.append((found[0].text, entry.value("VersionId") or "", entry.value("ETag") or ""))
+        said = [entry.value(name) or "" for name in ("ETag", "LastModifiedTime", "Size")]
+        wanted = meant(*said) if any(said) else ANY
+        keys.append((found[0].text, entry.value("VersionId") or "", wanted))
     results = await asyncio.gather(*(one(*key) for key in keys))
     rows: list[Child] = []
     for (key, version, _), error in zip(keys, results, strict=True):

@@ -8,7 +8,7 @@ from curvine.s3 import checksums
 from curvine.s3.access import new_acl, open_object, stat
 from curvine.s3.context import Call, Rows, empty, quoted, xml_answer
 from curvine.s3.errors import S3Error
-from curvine.s3.ops.conditions import check_read, requested_range, write_condition
+from curvine.s3.ops.conditions import check_read, meant, requested_range, write_condition
 from curvine.s3.records import (
     ObjectInfo,
     Record,
@@ -145,7 +145,9 @@ async def delete_object(call: Call) -> Outgoing:
     """DeleteObject."""
     request = call.request
     check_version(call)
-    await call.store.delete(request.bucket, request.key, write_condition(request))
+    names = ("if-match", "x-amz-if-match-last-modified-time", "x-amz-if-match-size")
+    wanted = meant(*(request.header(name) or "" for name in names))
+    await call.store.delete(request.bucket, request.key, wanted)
     return empty(204)
 
 

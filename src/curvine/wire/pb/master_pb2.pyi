@@ -160,12 +160,16 @@ class OpenFileResponse(_message.Message):
     def __init__(self, file_blocks: _Optional[_Union[_common_pb2.FileBlocksProto, _Mapping]] = ..., first_block: _Optional[_Union[_common_pb2.LocatedBlockProto, _Mapping]] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
-    __slots__ = ("path", "recursive")
+    __slots__ = ("path", "recursive", "expected_id", "expected_mtime")
     PATH_FIELD_NUMBER: _ClassVar[int]
     RECURSIVE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_MTIME_FIELD_NUMBER: _ClassVar[int]
     path: str
     recursive: bool
-    def __init__(self, path: _Optional[str] = ..., recursive: _Optional[bool] = ...) -> None: ...
+    expected_id: int
+    expected_mtime: int
+    def __init__(self, path: _Optional[str] = ..., recursive: _Optional[bool] = ..., expected_id: _Optional[int] = ..., expected_mtime: _Optional[int] = ...) -> None: ...
 
 class DeleteResponse(_message.Message):
     __slots__ = ("res",)
