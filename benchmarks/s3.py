@@ -91,6 +91,7 @@ began = time.perf_counter()
 threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
+assert all(done), "a connection has failed"
 print(sum(done) / (time.perf_counter() - began))
 """
 
@@ -106,6 +107,13 @@ http {{
     }}
 }}
 """
+
+
+class UnsignedPayload(S3SigV4Auth):
+    """Signs a request whose body is not known yet."""
+
+    def payload(self, request: AWSRequest) -> str:
+        return "UNSIGNED-PAYLOAD"
 
 
 class Server:
@@ -158,7 +166,7 @@ def s3_server(endpoint: str, pids: Sequence[int], access: str, secret: str) -> S
         ),
     )  # fmt: skip
     s3.create_bucket(Bucket="bench")
-    signer = S3SigV4Auth(Credentials(access, secret), "s3", "us-east-1")
+    signer = UnsignedPayload(Credentials(access, secret), "s3", "us-east-1")
     for size in SIZES.values():
         keys = [f"{size}/{n}" for n in range(count_of(size))]
         for key in keys:
@@ -168,8 +176,6 @@ def s3_server(endpoint: str, pids: Sequence[int], access: str, secret: str) -> S
             for key in keys:
                 target = f"/bench/{prefix}{key}"
                 request = AWSRequest(method, endpoint + target)
-                request.context["payload_signing_enabled"] = False
-                request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
                 signer.add_auth(request)
                 heads = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
                 rows.append((target, heads))
