@@ -178,17 +178,14 @@ class Mutations(Reads):
         self, path: str, recursive: bool = False, *, req_id: int = 0, expected: Expected = None
     ) -> FreeResult:
         """Delete. A subtree above ``limits.delete_at_once`` is gone at once and reclaimed by
-        :meth:`Expiry.reclaim_step`; :meth:`Expiry.delete_steps` waits for that and its counts.
-        Common, and nothing done, unless it is the file that is ``expected`` there.
-        """
+        :meth:`Expiry.reclaim_step` (``delete_steps`` waits for it). Common unless as ``expected``."""
         if self._replayed(Op.DELETE, req_id):
             return FreeResult()
         mounts, at_once = self._view.mounts, self.limits.delete_at_once
 
         def rule(draft: Draft) -> FreeResult:
             inode = draft.view.resolve(path)
-            if expected is not None and inode is not None and (inode.id, inode.mtime) != expected:
-                raise Common(f"{path} is not the file that was expected there")
+            remove.check_expected(path, inode, expected)
             result = remove.delete(draft, path, recursive, mounts, at_once)
             if inode is not None:
                 exports.deleted(draft, path, inode)

@@ -35,6 +35,12 @@ class Reclaimed(NamedTuple):
     is_done: bool = False  # the directory itself is gone
 
 
+def check_expected(path: str, inode: Inode | None, expected: tuple[int, int] | None) -> None:
+    """Common if there is another file than ``expected`` (inode id, mtime in ms)."""
+    if expected is not None and inode is not None and (inode.id, inode.mtime) != expected:
+        raise Common(f"{path} is not the file that was expected there")
+
+
 def delete(
     draft: Draft, path: str, recursive: bool, mounts: tuple[MountInfo, ...], at_once: int
 ) -> FreeResult:
