@@ -178,14 +178,13 @@ class Mutations(Reads):
         self, path: str, recursive: bool = False, *, req_id: int = 0, expected: Expected = None
     ) -> FreeResult:
         """Delete. A subtree above ``limits.delete_at_once`` is gone at once and reclaimed by
-        :meth:`Expiry.reclaim_step` (``delete_steps`` waits for it). Common unless as ``expected``."""
+        :meth:`Expiry.reclaim_step` (``delete_steps`` waits for it). Common if not ``expected``."""
         if self._replayed(Op.DELETE, req_id):
             return FreeResult()
         mounts, at_once = self._view.mounts, self.limits.delete_at_once
 
         def rule(draft: Draft) -> FreeResult:
-            inode = draft.view.resolve(path)
-            remove.check_expected(path, inode, expected)
+            inode = remove.expected_at(draft, path, expected)
             result = remove.delete(draft, path, recursive, mounts, at_once)
             if inode is not None:
                 exports.deleted(draft, path, inode)

@@ -35,10 +35,12 @@ class Reclaimed(NamedTuple):
     is_done: bool = False  # the directory itself is gone
 
 
-def check_expected(path: str, inode: Inode | None, expected: tuple[int, int] | None) -> None:
-    """Common if there is another file than ``expected`` (inode id, mtime in ms)."""
+def expected_at(draft: Draft, path: str, expected: tuple[int, int] | None) -> Inode | None:
+    """What is at ``path``. Common if it is not the file ``expected`` (inode id, mtime in ms)."""
+    inode = draft.view.resolve(path)
     if expected is not None and inode is not None and (inode.id, inode.mtime) != expected:
         raise Common(f"{path} is not the file that was expected there")
+    return inode
 
 
 def delete(
