@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from packaging.markers import Marker
@@ -99,10 +99,12 @@ def lay_out(output: Path, pythons: Iterable[str], machine: str, cache: Path) -> 
     shutil.copytree(SKELETON, output)
     library = output / "lib" / "python"
     own = build_own_wheel(cache)
-    for python in pythons:
+    wheels = {python: [*fetch(python, machine, cache), own] for python in pythons}
+    shared = set.intersection(*({wheel.name for wheel in found} for found in wheels.values()))
+    for python, found in wheels.items():
         (library / f"cp{python.replace('.', '')}").mkdir()
-        for wheel in (*fetch(python, machine, cache), own):
-            unpack(wheel, library / home_of(wheel))
+        for wheel in found:
+            unpack(wheel, library / home_of(wheel, python, shared))
     (library / "MACHINE").write_text(f"{machine}\n")
     for program, module in PROGRAMS.items():
         source = library / "common" / (module.replace(".", "/") + ".py")
@@ -183,12 +185,16 @@ def build_own_wheel(cache: Path) -> Path:
     return wheel
 
 
-def home_of(wheel: Path) -> str:
-    """Where a wheel's content goes: "common", or a directory of one Python."""
+def home_of(wheel: Path, python: str, shared: Collection[str]) -> str:
+    """Where a wheel's content goes: "common", or a directory of one Python.
+
+    ``shared``: names of wheels that are the same for all. One for the stable ABI of a later Python
+    (cp313-abi3) does not load in an earlier one, which has another wheel of the same project.
+    """
     for tag in parse_wheel_filename(wheel.name)[3]:
         if tag.abi not in ("none", "abi3"):
             return tag.interpreter
-    return "common"
+    return "common" if wheel.name in shared else f"cp{python.replace('.', '')}"
 
 
 def unpack(wheel: Path, target: Path) -> None:
