@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From stored blocks (worker ids) to located blocks (addresses), straight into protobuf.
+"""From stored blocks (worker ids) to located blocks (addresses), encoded.
 
 Rules of control-plane specification 5.9: committed locations are filtered to registered workers; a
 block with recorded locations of which none is registered is an error. A block without any record
@@ -10,10 +10,12 @@ workers.
 from __future__ import annotations
 
 from curvine.errors import Common
+from curvine.master.status_bytes import status_field
 from curvine.master.workers import WorkerMap
-from curvine.metadata.values import StoredBlock, StoredFile
+from curvine.metadata.answers import StoredFile
+from curvine.metadata.values import StoredBlock
 from curvine.model.inode import StorageType
-from curvine.wire.convert import fill_alloc, fill_status
+from curvine.wire.convert import fill_alloc
 from curvine.wire.pb import common_pb2
 
 
@@ -23,11 +25,10 @@ class Locator:
     def __init__(self, workers: WorkerMap) -> None:
         self._addresses = workers.addresses
 
-    def fill_file(
-        self, out: common_pb2.FileBlocksProto, file: StoredFile, readable: bool = True
-    ) -> None:
-        """Write a file with its blocks. Common where it must be ``readable`` and is not."""
-        fill_status(out.status, file.status)
+    def file_blocks(self, file: StoredFile, readable: bool = True) -> bytes:
+        """A file with its blocks, a FileBlocksProto. Common where it must be ``readable`` and is
+        not."""
+        out = common_pb2.FileBlocksProto()
         for block in file.blocks:
             located = out.block_locs.add()
             _fill_block(located, block)
@@ -35,9 +36,10 @@ class Locator:
                 self._add(located, [location.worker_id for location in block.locations])
                 if readable and not located.locs:
                     raise Common(
-                        f"Block {block.id} of {file.status.path}: all replicas has been lost, "
+                        f"Block {block.id} of {file.path}: all replicas has been lost, "
                         f"no worker that holds it is registered"
                     )
+        return status_field(file.inode, file.path) + out.SerializePartialToString()
 
     def fill_target(self, out: common_pb2.LocatedBlockProto, block: StoredBlock) -> None:
         """Write a block for its writer: committed locations, else the workers chosen for it."""

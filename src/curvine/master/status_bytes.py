@@ -26,7 +26,7 @@ def status_field(inode: Inode, path: str) -> bytes:
     if inode.kind is not FileType.FILE or inode.xattrs or inode.ufs_mtime:
         whole = _Status()
         fill_status(whole, status_of(inode, path, name))
-        return _field(whole.SerializeToString())
+        return first_field(whole.SerializeToString())
     key = (
         inode.mode, inode.owner, inode.group, inode.nlink, inode.replicas, inode.block_size,
         inode.storage_type, inode.ttl_ms, inode.ttl_action, inode.state, not inode.writers,
@@ -44,7 +44,7 @@ def status_field(inode: Inode, path: str) -> bytes:
         ctime=inode.ctime or None,
         len=inode.len,
     )
-    return _field(own.SerializePartialToString() + alike)
+    return first_field(own.SerializePartialToString() + alike)
 
 
 def _encode_alike(key: tuple[object, ...], inode: Inode) -> bytes:
@@ -58,7 +58,8 @@ def _encode_alike(key: tuple[object, ...], inode: Inode) -> bytes:
     return encoded
 
 
-def _field(body: bytes) -> bytes:
+def first_field(body: bytes) -> bytes:
+    """``body`` as field 1 of a message."""
     size = len(body)
     if size < 0x80:
         return b"\n%c%b" % (size, body)

@@ -14,13 +14,14 @@ from itertools import islice
 from msgspec.structs import replace
 
 from curvine.errors import BlockNotFound
+from curvine.metadata.answers import StoredFile
 from curvine.metadata.core import Op
 from curvine.metadata.draft import Draft
 from curvine.metadata.keys import Table, worker_block_key, worker_key_block, worker_range
 from curvine.metadata.mutations import Mutations
 from curvine.metadata.records import Block, Inode, stored_block
 from curvine.metadata.rules import blocks, exports
-from curvine.metadata.values import ChangeKind, LostBlocks, StoredBlock, StoredFile
+from curvine.metadata.values import ChangeKind, LostBlocks, StoredBlock
 from curvine.model.block import AllocOpts, block_owner
 from curvine.model.inode import StorageState, StorageType, TtlAction
 

@@ -11,10 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from curvine.errors import Common, NotFound
+from curvine.metadata.answers import StoredFile
 from curvine.metadata.core import Op
 from curvine.metadata.draft import Draft
 from curvine.metadata.reads import Reads
-from curvine.metadata.records import Block, Inode, RetryRow, status_of, stored_block
+from curvine.metadata.records import (
+    Block,
+    Inode,
+    RetryRow,
+    status_of,
+    stored_block,
+)
 from curvine.metadata.rules import (
     attr,
     blocks,
@@ -28,7 +35,7 @@ from curvine.metadata.rules import (
 from curvine.metadata.rules.remove import DETACHED_PARENT
 from curvine.metadata.rules.rename import Expected
 from curvine.metadata.stepping import Steps, finish
-from curvine.metadata.values import ChangeKind, StoredBlock, StoredFile
+from curvine.metadata.values import ChangeKind, StoredBlock
 from curvine.model.block import CommitBlock
 from curvine.model.inode import (
     ACCESS_MASK,
@@ -79,12 +86,17 @@ class Mutations(Reads):
 
     def create(self, path: str, opts: CreateOpts, flags: int, *, req_id: int = 0) -> FileStatus:
         """Create a file, or overwrite it where flags say so."""
+        return _status(self.created(path, opts, flags, req_id=req_id), path)
+
+    def created(self, path: str, opts: CreateOpts, flags: int, *, req_id: int = 0) -> Inode:
+        """``create``; the file's record."""
         if seen := self._replayed(Op.CREATE, req_id):
-            return self._current(path, seen)
-        limits = self.limits
-        return self._changed(
-            Op.CREATE, req_id, path, lambda draft: create.create(draft, path, opts, flags, limits)
-        )
+            return self._seen_inode(path, seen)
+        draft = Draft(self._view, self._clock.now_ms())
+        inode = create.create(draft, path, opts, flags, self.limits)
+        draft.subject = inode.id
+        self._commit(draft, Op.CREATE, req_id)
+        return inode
 
     def create_with_block(
         self, path: str, opts: CreateOpts, flags: int, first: blocks.Choose, *, req_id: int = 0
@@ -304,7 +316,7 @@ class Mutations(Reads):
             inode = self._view.inode(seen.inode_id)
             if inode is None:  # not to be done to another file that has the name now
                 raise NotFound(f"File {path} (inode {seen.inode_id}) not found")
-            return self._file(path, inode) if only_flush else StoredFile(_status(inode, path))
+            return self._file(path, inode) if only_flush else StoredFile(inode, path)
 
         def rule(draft: Draft) -> Inode:
             inode = blocks.complete(
@@ -317,7 +329,7 @@ class Mutations(Reads):
             return inode
 
         inode = self._mutate(Op.COMPLETE, req_id, rule)
-        return self._file(path, inode) if only_flush else StoredFile(_status(inode, path))
+        return self._file(path, inode) if only_flush else StoredFile(inode, path)
 
     # -- parts ---------------------------------------------------------------------------------
 

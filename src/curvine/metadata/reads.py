@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from curvine.errors import Common, NotFound
+from curvine.metadata.answers import StoredFile
 from curvine.metadata.core import Core
 from curvine.metadata.records import Inode, status_of, stored_block
 from curvine.metadata.rules.blocks import check_layout
 from curvine.metadata.rules.glob import compile_component, is_pattern
 from curvine.metadata.rules.mounts import find_mount
-from curvine.metadata.values import StoredBlock, StoredFile
+from curvine.metadata.values import StoredBlock
 from curvine.model.block import block_owner
 from curvine.model.inode import ROOT_INODE_ID, FileStatus
 from curvine.model.mount import MountInfo
@@ -137,10 +138,7 @@ class Reads(Core):
         blocks = self._view.blocks(inode)
         if len(blocks) > 1:
             check_layout(path, inode, blocks)
-        return StoredFile(
-            status_of(inode, path, path.rpartition("/")[2]),
-            tuple(stored_block(inode, block) for block in blocks),
-        )
+        return StoredFile(inode, path, tuple(stored_block(inode, block) for block in blocks))
 
     def stored_block(self, block_id: int) -> StoredBlock | None:
         """One block by its id, None if no file has it."""
@@ -165,10 +163,8 @@ class Reads(Core):
 
     def _file(self, path: str, inode: Inode) -> StoredFile:
         """A file with its blocks as they are."""
-        return StoredFile(
-            status_of(inode, path, path.rpartition("/")[2]),
-            tuple(stored_block(inode, block) for block in self._view.blocks(inode)),
-        )
+        blocks = self._view.blocks(inode)
+        return StoredFile(inode, path, tuple(stored_block(inode, block) for block in blocks))
 
     def _listed(
         self, path: str, inode: Inode, after: str = "", limit: int | None = None

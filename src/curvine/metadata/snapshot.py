@@ -11,16 +11,13 @@ from collections.abc import Generator, Iterator
 from itertools import islice
 
 from curvine.errors import Common
+from curvine.metadata.answers import DeltaPage, SnapshotEntry, SnapshotPage, StoredFile
 from curvine.metadata.expiry import Expiry
-from curvine.metadata.records import Inode, status_of
+from curvine.metadata.records import Inode
 from curvine.metadata.stepping import Steps, finish
 from curvine.metadata.values import (
     Change,
     ChangeKind,
-    DeltaPage,
-    SnapshotEntry,
-    SnapshotPage,
-    StoredFile,
 )
 from curvine.model.inode import ROOT_INODE_ID
 from curvine.model.path import components, join
@@ -156,7 +153,7 @@ class Snapshots(Expiry):
     def _entry(self, path: str, inode: Inode) -> StoredFile:
         if inode.block_num:
             return self._file(path, inode)
-        return StoredFile(status_of(inode, path, path.rpartition("/")[2]))
+        return StoredFile(inode, path)
 
     def _changed_paths(self, changes: list[Change]) -> Steps[set[str] | None]:
         """Changed paths, new or moved directories with all below; None if that is too much."""

@@ -12,7 +12,7 @@ from enum import IntEnum
 import msgspec
 
 from curvine.model.block import AllocOpts, BlockLocation
-from curvine.model.inode import FileStatus, FileType, StorageType, TtlAction
+from curvine.model.inode import FileType, StorageType, TtlAction
 
 
 class StoredBlock(msgspec.Struct, frozen=True, gc=False):
@@ -32,13 +32,6 @@ class StoredBlock(msgspec.Struct, frozen=True, gc=False):
         if self.locations:
             return tuple(location.worker_id for location in self.locations)
         return self.preassigned
-
-
-class StoredFile(msgspec.Struct, frozen=True):
-    """A file and its blocks in file order, ids ascending."""
-
-    status: FileStatus
-    blocks: tuple[StoredBlock, ...] = ()
 
 
 class ChangeKind(IntEnum):
@@ -87,31 +80,6 @@ class LostBlocks(msgspec.Struct, frozen=True):
     under_replicated: tuple[int, ...] = ()
     lost: tuple[int, ...] = ()
     detached: tuple[int, ...] = ()
-
-
-class SnapshotEntry(msgspec.Struct, frozen=True):
-    """One inode of a metadata page; ``file`` is None where the path is gone (delta pages)."""
-
-    path: str
-    file: StoredFile | None
-
-
-class SnapshotPage(msgspec.Struct, frozen=True):
-    """A page of the namespace in pre-order (5.16)."""
-
-    entries: tuple[SnapshotEntry, ...]
-    next_token: str | None
-    epoch: int
-
-
-class DeltaPage(msgspec.Struct, frozen=True):
-    """A page of what changed between two epochs (5.16)."""
-
-    entries: tuple[SnapshotEntry, ...]
-    next_token: str | None
-    from_epoch: int
-    to_epoch: int
-    full_snapshot_required: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True, gc=False):

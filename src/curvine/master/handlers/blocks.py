@@ -14,6 +14,7 @@ from curvine.errors import Common
 from curvine.master.handlers.files import item_id
 from curvine.master.placement import NoWorker
 from curvine.master.services import Services
+from curvine.master.status_bytes import first_field
 from curvine.metadata.values import StoredBlock
 from curvine.model.inode import FileStatus
 from curvine.wire.convert import read_commits
@@ -110,11 +111,9 @@ def block_locations(
     master: Services, request: master_pb2.GetBlockLocationsRequest, _req_id: int
 ) -> bytes:
     """Code 13."""
-    out = master_pb2.GetBlockLocationsResponse()
     file = master.namespace.file_blocks(request.path)
-    master.eviction.used(file.status.id)
-    master.locator.fill_file(out.blocks, file)
-    return out.SerializeToString()
+    master.eviction.used(file.inode.id)
+    return first_field(master.locator.file_blocks(file))
 
 
 def _chooser(

@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from curvine.errors import CurvineError
 from curvine.master.placement import NoWorker
 from curvine.master.services import Services
-from curvine.metadata.values import StoredFile
+from curvine.master.status_bytes import first_field, status_field
+from curvine.metadata.answers import StoredFile
+from curvine.metadata.records import Inode
 from curvine.model.inode import ACCESS_MASK, FileStatus
 from curvine.wire.convert import (
     fill_lock,
-    fill_status,
     read_alloc,
     read_commits,
     read_create_opts,
@@ -53,17 +54,15 @@ def item_id(req_id: int, index: int) -> int:
 
 def create(master: Services, request: master_pb2.CreateFileRequest, req_id: int) -> bytes:
     """Code 4."""
+    if not request.HasField("first_block_for"):
+        return status_field(_create(master, request, req_id), request.path)
+    file = master.namespace.create_with_block(
+        request.path, read_create_opts(request.opts), request.flags,
+        first_workers(master, request), req_id=req_id,
+    )  # fmt: skip
     out = master_pb2.CreateFileResponse()
-    if request.HasField("first_block_for"):
-        file = master.namespace.create_with_block(
-            request.path, read_create_opts(request.opts), request.flags,
-            first_workers(master, request), req_id=req_id,
-        )  # fmt: skip
-        fill_status(out.file_status, file.status)
-        _fill_first(master, out, file)
-    else:
-        fill_status(out.file_status, _create(master, request, req_id))
-    return out.SerializeToString()
+    _fill_first(master, out, file)
+    return status_field(file.inode, file.path) + out.SerializePartialToString()
 
 
 def _fill_first(
@@ -82,14 +81,14 @@ def create_batch(
     master: Services, request: master_pb2.CreateFilesBatchRequest, req_id: int
 ) -> bytes:
     """Code 23: in order, stops at the first error; what came before it stays."""
-    out = master_pb2.CreateFilesBatchResponse()
-    for index, item in enumerate(request.requests):
-        fill_status(out.file_statuses.add(), _create(master, item, item_id(req_id, index)))
-    return out.SerializeToString()
+    return b"".join(
+        status_field(_create(master, item, item_id(req_id, index)), item.path)
+        for index, item in enumerate(request.requests)
+    )
 
 
-def _create(master: Services, request: master_pb2.CreateFileRequest, req_id: int) -> FileStatus:
-    return master.namespace.create(
+def _create(master: Services, request: master_pb2.CreateFileRequest, req_id: int) -> Inode:
+    return master.namespace.created(
         request.path, read_create_opts(request.opts), request.flags, req_id=req_id
     )
 
@@ -104,12 +103,13 @@ def open_file(master: Services, request: master_pb2.OpenFileRequest, req_id: int
         )  # fmt: skip
     else:
         file = master.namespace.file_blocks(request.path)
-        master.eviction.used(file.status.id)
+        master.eviction.used(file.inode.id)
+    blocks = first_field(master.locator.file_blocks(file))
+    if not request.HasField("first_block_for"):
+        return blocks
     out = master_pb2.OpenFileResponse()
-    master.locator.fill_file(out.file_blocks, file)
-    if request.HasField("first_block_for"):
-        _fill_first(master, out, file)
-    return out.SerializeToString()
+    _fill_first(master, out, file)
+    return blocks + out.SerializePartialToString()
 
 
 def complete(
@@ -119,7 +119,7 @@ def complete(
     file = _complete(master, request, req_id)
     out = master_pb2.CompleteFileResponse(result=True)
     if request.only_flush and request.return_file_blocks:
-        master.locator.fill_file(out.file_blocks, file)
+        out.file_blocks.MergeFromString(master.locator.file_blocks(file))
     header = out.SerializeToString()
     return _on_medium(master, header) if request.sync else header
 
@@ -157,9 +157,9 @@ def _complete(master: Services, request: master_pb2.CompleteFileRequest, req_id:
         drop_unused=request.drop_unused,
         req_id=req_id,
     )
-    master.eviction.used(file.status.id)
+    master.eviction.used(file.inode.id)
     if not request.only_flush:
-        master.replication.closed(file.status.id)
+        master.replication.closed(file.inode.id)
     return file
 
 
@@ -175,7 +175,7 @@ def resize(master: Services, request: master_pb2.FileResizeRequest, req_id: int)
         request.path, read_alloc(request.opts), available=available, req_id=req_id
     )
     out = master_pb2.FileResizeResponse()
-    master.locator.fill_file(out.file_blocks, file)
+    out.file_blocks.MergeFromString(master.locator.file_blocks(file))
     return out.SerializeToString()
 
 

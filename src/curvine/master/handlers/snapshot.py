@@ -14,7 +14,7 @@ from curvine.master.dispatch import Answer
 from curvine.master.services import Services
 from curvine.master.turns import in_turns
 from curvine.metadata import DeltaPage
-from curvine.metadata.values import StoredFile
+from curvine.metadata.answers import StoredFile
 from curvine.wire.convert import fill_status
 from curvine.wire.pb import master_pb2
 
@@ -72,5 +72,5 @@ def _delta_answer(master: Services, page: DeltaPage) -> bytes:
 
 def _fill(master: Services, out: master_pb2.CvMetadataSnapshotEntryProto, file: StoredFile) -> None:
     fill_status(out.status, file.status)
-    if not file.status.is_dir:
-        master.locator.fill_file(out.blocks, file, readable=False)
+    if not file.inode.is_dir:
+        out.blocks.MergeFromString(master.locator.file_blocks(file, readable=False))
