@@ -6,6 +6,7 @@
 - A request that cannot be read is answered after the rest of it has come: closing a socket with
   unread bytes sends a reset, which destroys the answer on its way. What comes is thrown away, for
   a bounded time, until the client waits.
+- Such a request is no error of ours: strangers do not get to fill the log with tracebacks.
 
 Times are seconds.
 """
@@ -17,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import HttpProcessingError, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 _DEAF_SECONDS = 3.0  # for the rest of a request that cannot be read
@@ -71,6 +72,13 @@ class Protocol(web.RequestHandler):
             return await answer(request)
 
         return handler
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """What the library logs; without the exception (``exc_info``) of an unreadable request."""
+        if isinstance(kw.get("exc_info"), HttpProcessingError):
+            self.logger.debug(*args)
+        else:
+            super().log_exception(*args, **kw)
 
     async def _hear_out(self) -> None:
         """Read on until the client is quiet."""
