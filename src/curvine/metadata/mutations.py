@@ -13,7 +13,7 @@ from itertools import islice
 from curvine.errors import Common, NotFound
 from curvine.metadata.answers import StoredFile
 from curvine.metadata.core import Op
-from curvine.metadata.draft import Draft
+from curvine.metadata.draft import Draft, View
 from curvine.metadata.reads import Reads
 from curvine.metadata.records import (
     Block,
@@ -65,6 +65,18 @@ def _change(
         change(draft, inode)
         if draft.inode(inode_id) is not inode:
             draft.note(ChangeKind.ATTR, path, inode)
+
+
+def _below(view: View, path: str, root: Inode) -> Iterator[tuple[str, int]]:
+    pending = [(path, root.id)] if root.is_dir else []
+    while pending:
+        directory_path, directory_id = pending.pop()
+        for name, inode_id in view.children(directory_id):
+            child_path = join(directory_path, name)
+            yield child_path, inode_id
+            inode = view.inode(inode_id)
+            if inode is not None and inode.is_dir:
+                pending.append((child_path, inode_id))
 
 
 class Mutations(Reads):
@@ -226,7 +238,7 @@ class Mutations(Reads):
 
         if opts.recursive:
             root = Draft(self._view, 0).resolve(path)
-            few = list(islice(self._below(path, root), _WALK_STEP))
+            few = list(islice(_below(self._view, path, root), _WALK_STEP))
             if len(few) == _WALK_STEP:
                 few = []
                 yield from self._walk(path, root, inherit)
@@ -355,20 +367,9 @@ class Mutations(Reads):
 
     def _walk(self, path: str, root: Inode, change: Callable[[Draft, Inode], None]) -> Steps[None]:
         """Apply ``change`` to everything below ``root``, a bounded batch a step."""
-        below = self._below(path, root)
+        below = _below(self._view, path, root)
         while chunk := list(islice(below, _WALK_STEP)):
             draft = Draft(self._view, self._clock.now_ms())
             _change(draft, chunk, change)
             self._commit(draft)
             yield
-
-    def _below(self, path: str, root: Inode) -> Iterator[tuple[str, int]]:
-        pending = [(path, root.id)] if root.is_dir else []
-        while pending:
-            directory_path, directory_id = pending.pop()
-            for name, inode_id in self._view.children(directory_id):
-                child_path = join(directory_path, name)
-                yield child_path, inode_id
-                inode = self._view.inode(inode_id)
-                if inode is not None and inode.is_dir:
-                    pending.append((child_path, inode_id))
