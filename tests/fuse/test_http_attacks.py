@@ -23,6 +23,8 @@ from curvine.testing.cluster import MiniCluster, free_port
 from curvine.testing.mounting import MiniMount
 from curvine.testing.s3_gateway import MiniGateway
 
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(180)]
+
 SECRET = "a line of a file that is nobody's business"
 
 

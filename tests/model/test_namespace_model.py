@@ -18,6 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from namespace_duel import Duel
 from namespace_reference import MIB
 
+# Many starts of a store, each with its fsyncs: a disk that others use makes them slow.
+pytestmark = pytest.mark.timeout(900)
+
 # Few names, so that operations meet; one of them sorts below "/", one outside ASCII.
 BELOW = ["", "", "/a", "/a-b", "/ü", "/a/a"]
 MORE_BELOW = [*BELOW, "/b", "/b!", "/c", "/d/e", "/x y"]
