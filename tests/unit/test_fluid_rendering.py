@@ -73,10 +73,15 @@ def test_who_wins_among_options() -> None:
     assert '"curvine:///\\u003c\\u0026\\u003e"' in go_json(config)
 
 
-def test_secrets_as_texts_refuse_what_is_given_twice() -> None:
-    bundle = choose(tuple(parse_manifests(DATASET.replace("name: own", "name: s"), "x")))
+@pytest.mark.parametrize("own", ["{name: c, ", "{name: d, ", "{name: e, {E}}}\n    - {name: e, "])
+def test_secrets_as_texts_refuse_what_is_given_twice(own: str) -> None:
+    """A shared one again, and one name twice in one list, as Fluid refuses them."""
+    ref = "valueFrom: {secretKeyRef: {name: s, key: c}"
+    text = DATASET.replace("d: plain", "x: plain")
+    text = text.replace("    - {name: c, valueFrom: {secretKeyRef: {name: own, key: c}",
+        "    - " + own.replace("{E}}", ref + "}") + ref)  # fmt: skip
     with pytest.raises(ConfigError, match="is given twice"):
-        thin_config(bundle, literal=True)
+        thin_config(choose(tuple(parse_manifests(text, "x"))), literal=True)
 
 
 def test_secrets_as_texts_keep_their_newline() -> None:

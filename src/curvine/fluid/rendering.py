@@ -68,9 +68,13 @@ def _mount(item: Any, spec: Body, bundle: Bundle, literal: bool) -> Body:
     secret = encrypted(spec.get("sharedEncryptOptions"), bundle, literal)
     own = encrypted(item.get("encryptOptions"), bundle, literal)
     if literal:
-        for name in (*secret, *own):
-            if name in plain or (name in secret and name in own):
+        rows = secret_keys(spec.get("sharedEncryptOptions"))
+        rows += secret_keys(item.get("encryptOptions"))
+        seen = set(plain)
+        for name, _, _ in rows:
+            if name in seen:
                 raise ConfigError(f"{bundle.dataset.source}: option {name} is given twice")
+            seen.add(name)
     options = plain | secret | own
     if options:
         made["options"] = dict(sorted(options.items()))
