@@ -13,6 +13,7 @@ import pytest
 from curvine import errors
 from curvine.fuse.abi import constants as c
 from curvine.fuse.settings import Settings
+from curvine.model.inode import MAX_NAMES
 from curvine.model.path import name_to_wire
 from curvine.testing.fuse_kernel import Kernel, run
 from curvine.testing.memory_fs import MemoryFileSystem
@@ -241,6 +242,10 @@ def test_links_symbolic_and_hard() -> None:
         assert other.nodeid == file.nodeid and other.attr.nlink == 2
         await kernel.unlink(ROOT, "f")
         assert (await kernel.getattr(file.nodeid)).nlink == 1
+        for number in range(MAX_NAMES - 1):
+            await kernel.link(file.nodeid, ROOT, f"n{number}")
+        with raises(errno.EMLINK):
+            await kernel.link(file.nodeid, ROOT, "more")
         with raises(errno.EEXIST):
             await kernel.symlink(ROOT, "g", "x")
 

@@ -10,6 +10,7 @@ from curvine import errors
 from curvine.clock import ManualClock
 from curvine.metadata import Namespace
 from curvine.model.inode import (
+    MAX_NAMES,
     FileType,
     MkdirOpts,
     RenameFlag,
@@ -235,6 +236,17 @@ def test_paths_follow_a_renamed_directory(ns: Namespace) -> None:
     ns.delete("/z/c", True)
     ns.mkdir("/z/c", MkdirOpts())
     assert not ns.exists("/z/c/f")
+
+
+def test_a_file_has_at_most_so_many_names(ns: Namespace) -> None:
+    tree(ns, "/d/", "/d/f")
+    for number in range(MAX_NAMES - 1):
+        ns.link("/d/f", f"/d/{number}")
+    with pytest.raises(errors.Common, match="the most that a file can have"):
+        ns.link("/d/f", "/d/more")
+    assert ns.status("/d/f").nlink == MAX_NAMES and not ns.exists("/d/more")
+    ns.delete("/d/5")
+    assert ns.link("/d/f", "/d/more").nlink == MAX_NAMES
 
 
 def test_symlink_and_link_kinds(ns: Namespace) -> None:

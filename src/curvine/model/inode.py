@@ -13,6 +13,8 @@ import msgspec
 
 ROOT_INODE_ID = 1000
 MAX_FILE_SIZE = 1 << 50
+# Names of one file (hard links): all of them stand in its record, which each new one writes anew.
+MAX_NAMES = 1024
 DEFAULT_BLOCK_SIZE = 128 * 1024 * 1024
 
 

@@ -16,6 +16,7 @@ from curvine import errors
 from curvine.clock import Clock, SystemClock
 from curvine.model.inode import (
     DEFAULT_BLOCK_SIZE,
+    MAX_NAMES,
     ROOT_INODE_ID,
     FileStatus,
     FileType,
@@ -329,6 +330,8 @@ class MemoryFileSystem(MemoryLocks):
         inode = self._find(src)
         if inode.children is not None:
             raise errors.Common(f"{src} is a directory")
+        if inode.links >= MAX_NAMES:
+            raise errors.Common(f"{src} has too many names")
         parent, name = self._parent(dst)
         assert parent.children is not None
         if name in parent.children:

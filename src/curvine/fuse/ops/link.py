@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import errno
 
+from curvine.errors import Common
 from curvine.fuse.abi import replies
 from curvine.fuse.abi.requests import Request
 from curvine.fuse.refusals import Refused
 from curvine.fuse.volume import Reply, Volume
+from curvine.model.inode import MAX_NAMES
 from curvine.model.path import name_from_wire, name_to_wire
 
 _TARGET_LIMIT = 4095  # bytes, PATH_MAX without its NUL
@@ -52,7 +54,12 @@ async def link(volume: Volume, request: Request) -> Reply:
     await nodes.settled(source)
     src = nodes.path(source)
     req_id = volume.request_id(request)
-    status = await nodes.at_child(
-        request.nodeid, name, lambda dst: volume.files.link(src, dst, req_id=req_id)
-    )
+    try:
+        status = await nodes.at_child(
+            request.nodeid, name, lambda dst: volume.files.link(src, dst, req_id=req_id)
+        )
+    except Common:  # the wire has no kind for it
+        if (await volume.status(source)).nlink >= MAX_NAMES:
+            raise Refused(errno.EMLINK) from None
+        raise
     return volume.entry(request, request.nodeid, name, status)

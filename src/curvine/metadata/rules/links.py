@@ -17,7 +17,7 @@ from curvine.metadata.rules.tree import (
     remove_name,
 )
 from curvine.metadata.values import ChangeKind
-from curvine.model.inode import FileType
+from curvine.model.inode import MAX_NAMES, FileType
 
 
 def symlink(
@@ -61,6 +61,8 @@ def link(draft: Draft, src: str, dst: str) -> Inode:
         raise Common(f"{src} is a directory, it can not be linked")
     if draft.view.resolve(dst) is not None:
         raise AlreadyExists(f"{dst}  already exists")
+    if inode.nlink >= MAX_NAMES:
+        raise Common(f"{src} has {inode.nlink} names, the most that a file can have")
     parent, name = ensure_parent(draft, dst, True, 0o755, inode.owner, inode.group)
     linked = replace(
         inode,
