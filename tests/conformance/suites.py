@@ -144,17 +144,18 @@ def xfstests(suite: Path, mount: MiniMount, only: str) -> Verdicts:
         "PATH": f"{_df_that_says_fuse(base)}:{os.environ['PATH']}",
     }  # fmt: skip
     selection = [only] if only else ["-g", "generic/quick"]
-    done = subprocess.run(
+    verdicts: Verdicts = {}
+    with subprocess.Popen(
         ["bash", "./check", "-fuse", *selection], cwd=suite, env={**os.environ, **environ},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
-    print(done.stdout[-6000:], file=sys.stderr)
-    verdicts: Verdicts = {}
-    for line in done.stdout.splitlines():
-        match = re.match(r"(generic/\d+)\s+(.*)", line)
-        if match is not None:
-            verdicts[match[1]] = _xfs_outcome(match[2])
+        stdin=subprocess.DEVNULL,
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        for line in child.stdout:
+            print(line, end="", file=sys.stderr, flush=True)
+            match = re.match(r"(generic/\d+)\s+(.*)", line)
+            if match is not None:
+                verdicts[match[1]] = _xfs_outcome(match[2])
     return verdicts
 
 
