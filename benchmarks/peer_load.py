@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The load that ``peers`` puts on each file system; a process of its own, which may hang and be
-killed.
+"""The load that ``peers`` and ``fuse`` put on each file system; a process of its own, which may
+hang and be killed.
 
     peer_load.py TOP ACTION PROCESSES FILES SIZE DIRECTORIES
 
-ACTION is create, read, stat, unlink (the files are shared out among the processes), write or scan
-(one process, one file of FILES MiB). Prints operations, or bytes, per second, from the moment when
-the first process begins until the last one ends. What is read is compared.
+ACTION is create, read, reread (read without comparing), stat, unlink (the files are shared out
+among the processes), write or scan (one process, one file of FILES MiB). Prints operations, or
+bytes, per second, from the moment when the first process begins until the last one ends. What is
+read is compared.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class SmallFiles:
 
     def __init__(self, top: Path, size: int, directories: int) -> None:
         self._top, self._size, self._directories = str(top), size, directories
+        self._buffer = [bytearray(size)]
 
     def make_directories(self) -> None:
         """Before ``create``; not measured."""
@@ -55,6 +57,14 @@ class SmallFiles:
         os.close(fd)
         if data != content(number, self._size):
             raise SystemExit(f"{self._name(number)} has other bytes")
+
+    def reread(self, number: int) -> None:
+        """Open, read all, close. Nothing is compared, so that the kernel's part is what counts."""
+        fd = os.open(self._name(number), os.O_RDONLY)
+        got = os.readv(fd, self._buffer)
+        os.close(fd)
+        if got != self._size:
+            raise SystemExit(f"{self._name(number)} has another length")
 
     def stat(self, number: int) -> None:
         """Its attributes; SystemExit when the length is another."""

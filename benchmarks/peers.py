@@ -35,7 +35,7 @@ STEPS = (
     ("stat cold", "stat", True, 1),
     ("stat warm", "stat", False, 3),
     ("read cold", "read", True, 1),
-    ("read warm", "read", False, 2),
+    ("read warm", "reread", False, 2),
     ("unlink", "unlink", False, 1),
     ("seq write", "write", False, 1),
     ("seq read", "scan", True, 1),

@@ -328,10 +328,8 @@ class MemoryFileSystem(MemoryLocks):
     async def link(self, src: str, dst: str, *, req_id: int | None = None) -> FileStatus:
         self._change("link", dst)
         inode = self._find(src)
-        if inode.children is not None:
-            raise errors.Common(f"{src} is a directory")
-        if inode.links >= MAX_NAMES:
-            raise errors.Common(f"{src} has too many names")
+        if inode.children is not None or inode.links >= MAX_NAMES:
+            raise errors.Common(f"{src} is a directory, or has as many names as there may be")
         parent, name = self._parent(dst)
         assert parent.children is not None
         if name in parent.children:
