@@ -64,6 +64,9 @@ def test_mount_by_fstab_line(tmp_path: Path, masters: str) -> None:
     assert "noatime" in line
     script = f"echo x > {target}/f && cat {target}/f && umount {target}"
     assert subprocess.check_output(["sh", "-c", script], text=True, timeout=60) == "x\n"
+    # mount(8) ends when the mount can be used, and that is when it can be taken away.
+    assert helper(source, str(target), "-o", "fuse.web_port=0").returncode == 0
+    subprocess.run(["umount", target], check=True, timeout=60)
     again = helper(source, str(target), "-o", "no_such_option")
     assert again.returncode == 32 and "no_such_option is not known" in again.stderr
     assert helper("nowhere").returncode == 1

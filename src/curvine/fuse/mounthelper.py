@@ -21,6 +21,7 @@ from typing import NamedTuple, NoReturn
 from curvine.fuse import mount
 
 _FAILED, _USAGE = 32, 1  # exit codes of mount(8)
+_FIRST_ANSWER = 12.0  # seconds: the supervisor's own look at a new mount ends after 10
 _PATIENCE = 90.0  # seconds: curvine-fuse itself gives up on absent masters after 60
 _FOR_FSTAB = ("auto", "noauto", "user", "nouser", "users", "owner", "group", "_netdev", "nofail",
     "defaults", "rw", "remount")  # fmt: skip
@@ -109,21 +110,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     before = mount.topmost(mount.canonical(wanted.target))
     sink = open(wanted.log, "ab") if wanted.log else tempfile.TemporaryFile()  # noqa: SIM115  # it is the child's, too
     with sink:
+        begin = sink.tell()  # what an earlier mount said stands before this
         child = subprocess.Popen(
             command(wanted), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
             start_new_session=True, cwd="/",
         )  # fmt: skip
-        deadline = time.monotonic() + _PATIENCE
+        # Opened anew: the child's descriptor and its offset stay its own.
+        said = os.open(wanted.log or f"/proc/self/fd/{sink.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
+        deadline, seen = time.monotonic() + _PATIENCE, 0.0
         while time.monotonic() < deadline:
             entry = mount.topmost(mount.canonical(wanted.target))
             if entry is not None and entry.is_curvine and entry != before:
-                return 0
+                seen = seen or time.monotonic()
+                if time.monotonic() > seen + _FIRST_ANSWER or _is_ready(said, begin):
+                    return 0
             if child.poll() is not None:
                 break
             time.sleep(0.02)
         else:
             child.terminate()
         return _explain(sink.name if wanted.log else sink.fileno())
+
+
+def _is_ready(said: int, begin: int) -> bool:
+    """Whether the mount has answered its first statfs: an umount before that would be EBUSY."""
+    return b"curvine-fuse ready mnt=" in os.pread(said, 1 << 20, begin)
 
 
 def _explain(log: str | int) -> int:
