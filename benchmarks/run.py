@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NOT_BENCHMARKS = {"run", "report", "metadata_load", "metadata_slow", "peer_load", "peer_systems"}
-BY_NAME_ONLY = {"peers"}  # brings 130 MB of other file systems; runs for ten minutes
+BY_NAME_ONLY = {"peers"}  # brings 130 MB of other file systems
 
 
 def main() -> int:

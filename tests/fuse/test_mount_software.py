@@ -17,7 +17,7 @@ from curvine.testing.outside import shell
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 
-# Half a minute each on two quiet cores: not part of `make test`.
+# Too long for `make test`.
 long = pytest.mark.skipif(
     not os.environ.get("CURVINE_SOFTWARE"), reason="a long form: CURVINE_SOFTWARE=1 runs it"
 )
