@@ -221,6 +221,29 @@ async def shown(fs: UnifiedFileSystem) -> PendingExports:
     return await fs.cluster.admin.pending_exports("/data", 100)
 
 
+def test_an_export_job_sees_files_whose_directory_is_renamed_first(
+    cluster: MiniCluster, store: Path
+) -> None:
+    """The rename asks for the files anew; the job that waits for them is told all the same."""
+
+    async def body(fs: UnifiedFileSystem, root: Path) -> None:
+        await fs.mkdir("/data/d")
+        await settled(fs)
+        away = root.with_name("away")
+        root.rename(away)
+        root.write_bytes(b"a file where the directory was: every change fails")
+        for number in range(5):
+            await put(fs, f"/data/d/{number}", b"x")
+        await fs.rename("/data/d", "/data/moved")
+        job = await fs.submit_export("/data")
+        root.unlink()
+        away.rename(root)
+        assert (await ended(fs, job)).state is JobState.COMPLETED
+        assert tree_of(root) == {"moved": None} | {f"moved/{n}": b"x" for n in range(5)}
+
+    run(cluster, store, body)
+
+
 def test_kills_lose_no_export(cluster: MiniCluster, store: Path) -> None:
     async def body(fs: UnifiedFileSystem, root: Path) -> None:
         contents = {f"f{n}": random.Random(n).randbytes(200_000) for n in range(60)}

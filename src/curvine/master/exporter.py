@@ -35,12 +35,13 @@ _HOPELESS = (Unsupported, InvalidArgument, InvalidPath, ReadOnly)
 
 
 class Watcher(Protocol):
-    """Who follows changes: an export job."""
+    """Who follows changes: an export job. ``key`` is the one that :meth:`Exporter.export` gave,
+    also where a newer change of the same content has taken the place of that one."""
 
     def ended(self, key: bytes) -> None:
         """The change is done or void."""
 
-    def failed(self, entry: Entry) -> None:
+    def failed(self, key: bytes, entry: Entry) -> None:
         """An attempt failed; more will follow."""
 
 
@@ -63,7 +64,7 @@ class Exporter:
         self._steps = ExportSteps(namespace, self.tasks, open_ufs)
         self._last = b""  # the newest row that was taken into memory
         self._behind = False  # rows after that wait in the store
-        self._watchers: dict[bytes, list[Watcher]] = {}
+        self._watchers: dict[bytes, list[tuple[Watcher, bytes]]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._timers: dict[bytes, tuple[asyncio.TimerHandle, Entry]] = {}
         self._closed = False
@@ -118,7 +119,7 @@ class Exporter:
             if known is not None:
                 self._namespace.exports_done([key])
                 key = known.key
-            self._watchers.setdefault(key, []).append(watcher)
+            self._watchers.setdefault(key, []).append((watcher, key))
             keys.append(key)
             if known is None:
                 self._take(key, row)
@@ -199,8 +200,8 @@ class Exporter:
     def _done(self, entry: Entry) -> None:
         self._namespace.exports_done([entry.key])
         self._queue.end(entry)
-        for watcher in self._watchers.pop(entry.key, ()):
-            watcher.ended(entry.key)
+        for watcher, key in self._watchers.pop(entry.key, ()):
+            watcher.ended(key)
 
     def _failed(self, entry: Entry, reason: str, hopeless: bool) -> None:
         now = self._clock.now_ms()
@@ -212,8 +213,8 @@ class Exporter:
         level = logging.WARNING if reason != entry.failure else logging.DEBUG
         entry.failure = reason
         _log.log(level, "export of %s is tried again: %s", entry.row.path, reason)
-        for watcher in tuple(self._watchers.get(entry.key, ())):
-            watcher.failed(entry)
+        for watcher, key in tuple(self._watchers.get(entry.key, ())):
+            watcher.failed(key, entry)
         if self._closed:
             return
         pause = min(PAUSE * 2 ** min(entry.attempts - 1, 10), LONGEST_PAUSE)

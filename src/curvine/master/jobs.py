@@ -393,10 +393,10 @@ class _ExportRun:
         if task is not None:
             self._jobs.export_ended(self._job, task, JobState.COMPLETED, "")
 
-    def failed(self, entry: Entry) -> None:
+    def failed(self, key: bytes, entry: Entry) -> None:
         """A file failed once more; the queue tries again in any case."""
         self._job.last_news_ms = entry.failed_ms
         patience = entry.failed_ms - entry.first_failed_ms >= EXPORT_PATIENCE_MS
-        task = self._by_key.get(entry.key)
+        task = self._by_key.get(key)
         if task is not None and (entry.permanent or patience):
             self._jobs.export_ended(self._job, task, JobState.FAILED, entry.failure)
