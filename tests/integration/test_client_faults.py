@@ -14,7 +14,7 @@ import pytest
 from curvine.client.cluster import ClusterClient
 from curvine.client.unified import UnifiedFileSystem
 from curvine.client.writer import FileWriter
-from curvine.errors import CurvineError, NoAvailableWorker
+from curvine.errors import CurvineError, IoFailed, NoAvailableWorker
 from curvine.testing.cluster import MiniCluster
 
 MIB = 1 << 20
@@ -74,6 +74,29 @@ def test_a_worker_killed_under_a_reader(cluster: MiniCluster, short_circuit: boo
 
 
 @pytest.mark.parametrize("short_circuit", [True, False])
+def test_closing_a_reader_that_reads(cluster: MiniCluster, short_circuit: bool) -> None:
+    """Its reads end, and whoever gets their connection next gets no answers meant for them."""
+
+    async def body(fs: UnifiedFileSystem) -> None:
+        await put(fs, "/file", CONTENT)
+        for turns in range(12):
+            reader = await fs.open_read("/file")
+            await reader.read(turns * 1000, 1000)
+            reads = [asyncio.ensure_future(reader.read(at * MIB + 7, MIB // 2)) for at in range(7)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await reader.close()
+            assert await get(fs, "/file") == CONTENT
+            for at, read in enumerate(reads):
+                try:
+                    assert await read == CONTENT[at * MIB + 7 : at * MIB + 7 + MIB // 2]
+                except IoFailed as error:
+                    assert "closed" in str(error)
+
+    run(cluster, body, short_circuit=short_circuit)
+
+
+@pytest.mark.parametrize("short_circuit", [True, False])
 def test_a_worker_killed_under_a_writer(cluster: MiniCluster, short_circuit: bool) -> None:
     async def body(fs: UnifiedFileSystem) -> None:
         writer = await fs.create("/file", block_size=MIB)
@@ -107,7 +130,7 @@ def test_a_lost_last_replica_is_an_error_and_a_returned_one_is_used(cluster: Min
             worker.start()
         assert await get(fs, "/file") == CONTENT[: 3 * MIB]
 
-    run(cluster, body)
+    run(cluster, body, rpc_retry_max_duration_ms=1000)
 
 
 def test_pooled_connections_survive_a_restart_of_the_worker(cluster: MiniCluster) -> None:

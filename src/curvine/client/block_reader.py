@@ -6,8 +6,7 @@ replica that fails is not asked again by this reader, one that is slow gets comp
 (client.hedging). Offsets are inside the block. Source: data-plane specification 1 and 4.2.
 
 Concurrency: reads may run side by side. ``_workers`` loses entries, and one that is slow goes to
-its end; ``_opening`` (local) and ``_locks`` (a worker's sessions) make sure that a source is opened
-once.
+its end; ``_opening`` makes sure that a local source is opened once.
 """
 
 from __future__ import annotations
@@ -16,13 +15,15 @@ import asyncio
 import logging
 import os
 import stat
+from collections.abc import Coroutine
 from functools import partial
 
 from curvine.client.block_messages import read_answer, read_complete, read_request
 from curvine.client.block_put import get_block
-from curvine.client.block_session import READ, ReadSession, worker_name
+from curvine.client.block_session import READ, worker_name
 from curvine.client.local_file import INLINE_LIMIT, Data, read_cached, read_file
 from curvine.client.node_cache import BlockKey
+from curvine.client.read_sessions import ReadSessions
 from curvine.client.streams import Streams
 from curvine.errors import ConnectionLost, CurvineError, IoFailed, NoAvailableWorker
 from curvine.model.block import LocatedBlock
@@ -33,9 +34,7 @@ from curvine.rpc.stream import BlockStream
 
 log = logging.getLogger(__name__)
 
-_SMALLEST_CHUNK = 4 * 1024
 _LEAVE = 1.0  # s for taking leave of the workers
-_CHUNK_STEP = 4  # chunk sizes are 4 KiB x 4^n: at most four times what was asked is sent
 
 
 class BlockReader:
@@ -58,13 +57,14 @@ class BlockReader:
         self._workers = streams.health.order(located.locs, streams.near())
         self._hole = not located.locs and located.block.alloc_opts is not None
         self._retried: set[int] = set()
+        self._last: CurvineError | None = None  # why the last worker was given up
         self._fd = -1
         self._retired = -1  # a descriptor that failed; a thread may still be reading from it
         self._asked_local = False
-        self._sessions: dict[tuple[int, int], ReadSession] = {}  # by worker id, chunk size
-        self._locks: dict[int, asyncio.Lock] = {}  # by worker id
+        self._sessions = ReadSessions(streams, located.block, largest_chunk)
         self._opening = asyncio.Lock()
         self._ends: set[asyncio.Task[None]] = set()
+        self._closed = False
         self.users = 0
 
     def read_now(self, offset: int, size: int) -> Data | None:
@@ -84,7 +84,7 @@ class BlockReader:
         try:
             return await self._read(offset, size)
         finally:
-            self.users -= 1
+            self._left()
 
     async def read_all(self) -> Data:
         """The whole of a small block (GET_LIMIT), in one round trip from where it is."""
@@ -122,7 +122,7 @@ class BlockReader:
             async with self._opening:
                 await self._ask_local()
         finally:
-            self.users -= 1
+            self._left()
         return self._fd if self._fd >= 0 else None
 
     async def is_near(self) -> bool:
@@ -137,34 +137,46 @@ class BlockReader:
         return True
 
     async def close(self) -> None:
-        """End every session. A second call does nothing."""
+        """End every session, once the reads that are under way have ended. A second call does
+        nothing."""
+        self._asked_local = self._closed = True
+        if not self.users:
+            self._let_go()
+            if self._ends:
+                # A worker that hangs is not waited for: what is cancelled closes its connection.
+                _, late = await asyncio.wait(self._ends, timeout=_LEAVE)
+                for end in late:
+                    end.cancel()
+
+    def _left(self) -> None:
+        """A read has ended; the last one after ``close`` does what that left to it: a descriptor
+        that is read from, by a thread perhaps, and replies that are waited for are still needed."""
+        self.users -= 1
+        if self._closed and not self.users:
+            self._let_go()
+
+    def _let_go(self) -> None:
         self._close_files()
-        sessions, self._sessions = self._sessions, {}
-        ends = [asyncio.ensure_future(session.close()) for session in sessions.values()]
-        if ends or self._ends:
-            # A worker that hangs is not waited for: what is cancelled closes its connection.
-            _, late = await asyncio.wait((*ends, *self._ends), timeout=_LEAVE)
-            for end in late:
-                end.cancel()
+        for session in self._sessions.take():
+            self._later(session.close())
 
     def _close_files(self) -> None:
-        self._asked_local = True
+        self._asked_local = self._closed = True
         for fd in (self._fd, self._retired):
             if fd >= 0:
                 os.close(fd)
         self._fd = self._retired = -1
 
     async def _read(self, offset: int, size: int) -> Data:
-        last: CurvineError | None = None
         if await self.local_fd() is not None:
             try:
                 found = await read_file(self._fd, offset, size)
                 if len(found) == size:
                     return found
-                last = IoFailed(f"the local file of block {self.block.id} is too short")
+                self._last = IoFailed(f"the local file of block {self.block.id} is too short")
             except CurvineError as error:
-                last = error
-            self._drop_local(last)
+                self._last = error
+            self._drop_local(self._last)
         while self._workers:
             worker = self._workers[0]
             try:
@@ -172,8 +184,8 @@ class BlockReader:
                     return await self._read_from(worker, offset, size)
                 return await self._read_hedged(worker, self._workers[1], offset, size)
             except CurvineError as error:
-                last = error
                 self._failed(worker, error)
+        last = self._last  # of this read, or of one beside it
         reason = f": {last}" if last else ", the master names none"
         raise NoAvailableWorker(f"no worker gives block {self.block.id}{reason}") from last
 
@@ -193,10 +205,19 @@ class BlockReader:
         return data
 
     async def _read_from(self, worker: WorkerAddress, offset: int, size: int) -> Data:
-        session = await self._session(worker, size)
-        data = await session.read(offset, size)
-        self._streams.health.succeeded(worker)
-        return data
+        while worker in self._workers:
+            session = await self._sessions.get(worker, size)
+            try:
+                data = await session.read(offset, size)
+            except ConnectionLost:
+                # One connection that breaks is one failure, however many reads were under way; and
+                # none where a read was cancelled that had replies under way.
+                if session in self._sessions and not session.cancelled:
+                    raise
+            else:
+                self._streams.health.succeeded(worker)
+                return data
+        raise ConnectionLost(f"{worker_name(worker)} has failed")
 
     # --- local ----------------------------------------------------------------------------------
 
@@ -284,49 +305,21 @@ class BlockReader:
 
     def _end(self, stream: BlockStream) -> None:
         """End a session behind the reader's back: the descriptor needs no open stream."""
+        self._later(_complete(self._streams, stream, self.block.id))
 
-        async def end() -> None:
-            try:
-                await stream.complete(read_complete(self.block.id))
-            except BaseException as error:
-                self._streams.discard(stream)
-                if not isinstance(error, CurvineError):
-                    raise
-            else:
-                self._streams.release(stream)
-
-        task = asyncio.ensure_future(end())
+    def _later(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)
 
     # --- remote ---------------------------------------------------------------------------------
 
-    async def _session(self, worker: WorkerAddress, size: int) -> ReadSession:
-        chunk = _chunk_for(size, self._largest)
-        key = worker.worker_id, chunk
-        async with self._locks.setdefault(worker.worker_id, asyncio.Lock()):
-            session = self._sessions.get(key)
-            if session is not None and not session.broken:
-                return session
-            if worker not in self._workers:
-                raise ConnectionLost(f"{worker_name(worker)} has failed")
-            header = read_request(
-                self.block,
-                chunk_size=chunk,
-                read_ahead=self._largest if chunk == self._largest else 0,
-                identity=self._streams.identity,
-            )
-            stream, _ = await self._streams.open(worker, READ, header)
-            session = ReadSession(self._streams, stream, self.block.id, self.block.len, chunk)
-            self._sessions[key] = session
-            return session
-
     def _failed(self, worker: WorkerAddress, error: CurvineError) -> None:
         """Leave ``worker`` for the next replica; a lost connection is replaced once before."""
         if worker not in self._workers:
             return  # another read has done it
-        for key in [key for key in self._sessions if key[0] == worker.worker_id]:
-            self._sessions.pop(key).fail()
+        self._last = error
+        self._sessions.fail(worker)
         lost = isinstance(error, ConnectionLost) and not self._streams.health.suspect(worker)
         if lost and worker.worker_id not in self._retried:
             self._retried.add(worker.worker_id)
@@ -348,8 +341,12 @@ def _whole(fd: int | None, length: int) -> int:
     return -1
 
 
-def _chunk_for(size: int, largest: int) -> int:
-    chunk = _SMALLEST_CHUNK
-    while chunk < size and chunk < largest:
-        chunk *= _CHUNK_STEP
-    return min(chunk, largest)
+async def _complete(streams: Streams, stream: BlockStream, block_id: int) -> None:
+    try:
+        await stream.complete(read_complete(block_id))
+    except BaseException as error:
+        streams.discard(stream)
+        if not isinstance(error, CurvineError):
+            raise
+    else:
+        streams.release(stream)

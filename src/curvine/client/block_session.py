@@ -36,6 +36,7 @@ class BlockSession:
         self.position = position
         self.users = 0
         self.broken = False
+        self.cancelled = False  # broken by a caller that did not wait for its replies
         self._replies = asyncio.Lock()
 
     async def run(
@@ -65,7 +66,8 @@ class BlockSession:
                         raise
                     except CurvineError as error:  # an error reply: those after it still come
                         failure = failure or error
-        except BaseException:
+        except BaseException as error:
+            self.cancelled |= not self.broken and isinstance(error, asyncio.CancelledError)
             self.fail()
             raise
         finally:

@@ -160,10 +160,15 @@ class ClusterClient:
         )
         return info
 
-    def reader(self, file: FileBlocks) -> FileReader:
-        """A reader of a file whose blocks are known."""
+    def reader(self, file: FileBlocks, *, patient: bool = False) -> FileReader:
+        """A reader of a file whose blocks are known; ``patient`` where it is nowhere else."""
         path = file.status.path
-        return FileReader(self.streams, file, lambda: self.ns.block_locations(path, fresh=True))
+        return FileReader(
+            self.streams,
+            file,
+            lambda: self.ns.block_locations(path, fresh=True),
+            patient=patient,
+        )
 
     def writer(self, file: FileBlocks) -> FileWriter:
         """A writer of a file that was opened for writing."""

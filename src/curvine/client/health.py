@@ -26,6 +26,7 @@ _FIRST_PAUSE_SILENT = 10.0  # asking costs a time-out
 class _Failure(NamedTuple):
     until: float  # avoided up to then
     pause: float
+    first: float  # when it failed first since it answered
 
 
 class WorkerHealth:
@@ -47,7 +48,8 @@ class WorkerHealth:
             return  # the same one, met by somebody else
         first = _FIRST_PAUSE_SILENT if isinstance(error, TimedOut) else _FIRST_PAUSE
         pause = min(before.pause * 2 if before else first, self._ttl)
-        self._failed[worker.worker_id] = _Failure(now + pause, pause)
+        since = before.first if before else now
+        self._failed[worker.worker_id] = _Failure(now + pause, pause, since)
 
     def succeeded(self, worker: WorkerAddress) -> None:
         """The worker answered."""
@@ -69,6 +71,11 @@ class WorkerHealth:
         """Whether the worker failed so lately that it is not worth asking again."""
         failure = self._failed.get(worker.worker_id)
         return failure is not None and self._clock.monotonic() < failure.until
+
+    def just_left(self, worker: WorkerAddress, within: float) -> bool:
+        """Whether the worker has not answered since it failed, first less than ``within`` s ago."""
+        failure = self._failed.get(worker.worker_id)
+        return failure is not None and self._clock.monotonic() - failure.first < within
 
     @property
     def doubtful(self) -> bool:

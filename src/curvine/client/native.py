@@ -83,15 +83,14 @@ class NativeFiles:
         if status.file_type == FileType.LINK:
             raise InvalidArgument(f"{path} is a symbolic link")
         if mount is None:
-            return self._cluster.reader(file)
+            return self._cluster.reader(file, patient=True)
         ufs, uri = self._mounts.storage(mount), ufs_path_of(mount, path)
         if status.storage_policy.state != StorageState.UFS:
-            cached = self._cluster.reader(file)
-            if status.storage_policy.state == StorageState.CV:
-                return cached  # changed here and not exported yet: nothing to fall back on
+            if status.storage_policy.state == StorageState.CV:  # changed here, not exported yet
+                return self._cluster.reader(file, patient=True)
             return FallbackReader(
                 status,
-                cached,
+                self._cluster.reader(file),
                 lambda: ufs.open_read(uri),
                 still_same=lambda source: copy_of(status, source),
             )

@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from curvine.client.local_file import Data
+from curvine.errors import IoFailed
 
 Fetch = Callable[[int, int], Awaitable[Data]]
 
@@ -101,9 +102,11 @@ class Prefetcher:
         """The slice's bytes; a reader that is cancelled leaves the slice to the others."""
         try:
             return await asyncio.shield(task)
-        except BaseException:
+        except BaseException as error:
             if task.done() and self._slices.get(index) is task:
                 del self._slices[index]
+            if task.cancelled():  # by ``close``; whoever waits here was not cancelled
+                raise IoFailed("the file was closed while it was read") from error
             raise
 
     def _ahead(self, last: int) -> None:

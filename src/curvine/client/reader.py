@@ -3,7 +3,8 @@
 
 Blocks whose file a local worker passed are read directly; what comes over the network is
 prefetched for sequential readers. When no replica of a block can be read, its locations are asked
-for once more before the reader gives up. Offsets and lengths are bytes.
+for once more; a patient reader goes on asking while a worker has been away for less than
+``Streams.patience``: it may be restarting. Offsets and lengths are bytes.
 Source: data-plane specification 1.8 and 4.2.
 
 Concurrency: every method runs on the event loop. Block readers are made on demand and kept;
@@ -22,21 +23,30 @@ from curvine.client.block_reader import BlockReader
 from curvine.client.local_file import Data
 from curvine.client.prefetch import Prefetcher
 from curvine.client.streams import Streams
-from curvine.errors import AbnormalData, IsADirectory, NoAvailableWorker
+from curvine.errors import AbnormalData, ConnectionLost, IsADirectory, NoAvailableWorker
 from curvine.model.block import FileBlocks, LocatedBlock
 from curvine.model.inode import FileStatus
 
 _MAX_CHUNK = 16 * 1024 * 1024  # of one message
 _DEPTH = 8  # slices read ahead at most
 _AHEAD = 32 * 1024 * 1024  # bytes read ahead by all readers of a client, about
+_PAUSE, _LONGEST_PAUSE = 0.1, 0.8  # s before workers that went away are asked again
 
 Refresh = Callable[[], Awaitable[FileBlocks]]
 
 
 class FileReader:
-    """A file open for reading. ``refresh`` asks for the file's blocks again."""
+    """A file open for reading. ``refresh`` asks for the file's blocks again. ``patient``: there is
+    no other place where the bytes could come from."""
 
-    def __init__(self, streams: Streams, file: FileBlocks, refresh: Refresh | None = None) -> None:
+    def __init__(
+        self,
+        streams: Streams,
+        file: FileBlocks,
+        refresh: Refresh | None = None,
+        *,
+        patient: bool = False,
+    ) -> None:
         if file.status.is_dir:
             raise IsADirectory(f"{file.status.path} is a directory")
         conf = streams.conf
@@ -45,6 +55,7 @@ class FileReader:
         self.from_cache = True
         self._streams = streams
         self._refresh = refresh
+        self._patient = patient
         self._slice = conf.read_slice_size or conf.read_chunk_size * conf.read_chunk_num
         self._chunk = min(self._slice, _MAX_CHUNK)
         status = file.status
@@ -210,13 +221,30 @@ class FileReader:
         return b"".join(await asyncio.gather(*(self._read_block(*part) for part in parts)))
 
     async def _read_block(self, index: int, inner: int, size: int) -> Data:
-        reader = self._reader(index)
-        try:
-            return await reader.read(inner, size)
-        except NoAvailableWorker:
-            if not await self._relocate(index, reader):
-                raise
-        return await self._reader(index).read(inner, size)
+        pause = 0.0
+        while True:
+            reader = self._reader(index)
+            try:
+                return await reader.read(inner, size)
+            except NoAvailableWorker as error:
+                if pause and not self._may_come_back(index, error):
+                    raise
+                await asyncio.sleep(pause)
+                if not await self._relocate(index, reader):
+                    raise
+            pause = min(max(_PAUSE, pause * 2), _LONGEST_PAUSE)
+
+    def _may_come_back(self, index: int, error: NoAvailableWorker) -> bool:
+        """Whether a worker of the block went away a moment ago."""
+        streams = self._streams
+        return (
+            self._patient
+            and isinstance(error.__cause__, ConnectionLost)
+            and any(
+                streams.health.just_left(worker, streams.patience)
+                for worker in self._blocks[index].locs
+            )
+        )
 
     async def _relocate(self, index: int, failed: BlockReader) -> bool:
         """Ask where the blocks are now; whether another attempt makes sense."""

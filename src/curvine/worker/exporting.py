@@ -47,7 +47,7 @@ class Exporter:
         if status.storage_policy.state is StorageState.UFS:
             return  # its data are there already, and only there
         self.length = status.len
-        reader = self._client.reader(file)
+        reader = self._client.reader(file, patient=True)
         try:
             found = await self._written(uri, status, reader)
         finally:
