@@ -16,7 +16,7 @@ import msgspec
 
 from curvine.client.block_messages import write_request
 from curvine.client.block_session import WRITE
-from curvine.client.streams import Streams
+from curvine.client.streams import RETRY_PAUSE, Streams
 from curvine.errors import ConnectionLost, CurvineError, TimedOut
 from curvine.model.block import ExtendedBlock, LocatedBlock
 from curvine.model.worker import WorkerAddress
@@ -24,7 +24,6 @@ from curvine.model.worker import WorkerAddress
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 16  # blocks under way
-_RETRY_PAUSE = 0.1  # s before the workers of a block that all went away are asked again
 
 
 async def sync_blocks(streams: Streams, blocks: Iterable[LocatedBlock], capacity: int) -> None:
@@ -62,7 +61,7 @@ async def sync_blocks(streams: Streams, blocks: Iterable[LocatedBlock], capacity
                 break
             if streams.now() > deadline:
                 raise errors[0]
-            await asyncio.sleep(_RETRY_PAUSE)
+            await asyncio.sleep(RETRY_PAUSE)
         for worker, result in zip(located.locs, results, strict=True):
             if isinstance(result, CurvineError):
                 streams.health.failed(worker, result)

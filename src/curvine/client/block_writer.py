@@ -26,7 +26,7 @@ from curvine.client.block_session import worker_name
 from curvine.client.hedging import side_by_side
 from curvine.client.local_file import Buffer, Data
 from curvine.client.replica import Replica, Target, open_replica
-from curvine.client.streams import Streams
+from curvine.client.streams import RETRY_PAUSE, Streams
 from curvine.errors import (
     ConnectionLost,
     CurvineError,
@@ -38,8 +38,6 @@ from curvine.model.block import BlockLocation, CommitBlock, ExtendedBlock, Locat
 from curvine.model.worker import WorkerAddress
 
 log = logging.getLogger(__name__)
-
-_RETRY_PAUSE = 0.1  # s before a worker that went away is asked again
 
 
 class BlockWriter:
@@ -97,7 +95,7 @@ class BlockWriter:
                 lost = isinstance(error, ConnectionLost) or isinstance(cause, ConnectionLost)
                 if not lost or streams.now() > deadline:
                     raise
-            await asyncio.sleep(_RETRY_PAUSE)
+            await asyncio.sleep(RETRY_PAUSE)
 
     @classmethod
     async def _open(

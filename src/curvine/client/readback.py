@@ -13,12 +13,11 @@ import asyncio
 
 from curvine.client.block_reader import BlockReader
 from curvine.client.local_file import Data
-from curvine.client.streams import Streams
+from curvine.client.streams import RETRY_PAUSE, Streams
 from curvine.errors import NoAvailableWorker
 from curvine.model.block import LocatedBlock
 
 _CHUNK = 1024 * 1024
-_PAUSE = 0.1  # s before a worker that went away is asked again
 
 
 class ReadBack:
@@ -45,7 +44,7 @@ class ReadBack:
                 await self.forget(index)  # a reader does not ask a worker twice
                 if self._streams.now() > deadline:
                     raise
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(RETRY_PAUSE)
         return data if inside == size else bytes(data) + bytes(size - inside)
 
     async def forget(self, index: int) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from curvine.client.block_messages import ON, seek, write_answer, write_request
 from curvine.client.block_session import WRITE, BlockSession, Message, worker_name
 from curvine.client.local_file import Buffer, Data, read_file, write_file, write_now
-from curvine.client.streams import Streams
+from curvine.client.streams import RETRY_PAUSE, Streams
 from curvine.errors import AbnormalData, ConnectionLost, CurvineError, DiskOutOfSpace, IoFailed
 from curvine.model.block import AllocOpts, ExtendedBlock
 from curvine.model.inode import StorageType
@@ -32,7 +32,6 @@ from curvine.wire.pb import worker_pb2
 log = logging.getLogger(__name__)
 
 _MAX_PIECE = 4 * 1024 * 1024  # bytes of one Running frame
-_RETRY_PAUSE = 0.1  # s between attempts to reach a worker that went away
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -122,7 +121,7 @@ class Replica:
                 except ConnectionLost:
                     if self._streams.now() > deadline:
                         return False
-                    await asyncio.sleep(_RETRY_PAUSE)
+                    await asyncio.sleep(RETRY_PAUSE)
                 except CurvineError:
                     return False
         self._ended = False

@@ -11,11 +11,10 @@ import msgspec
 from curvine.client.block_writer import BlockWriter
 from curvine.client.namespace import Namespace
 from curvine.client.replacement import top_up
-from curvine.client.streams import Streams
+from curvine.client.streams import RETRY_PAUSE, Streams
 from curvine.errors import ConnectionLost, CurvineError, NoAvailableWorker
 from curvine.model.block import ExtendedBlock, LocatedBlock
 
-_PAUSE = 0.1  # s before a worker that went away is asked again
 _REPLACEMENTS = 2  # attempts to get other workers for a block that none took
 
 
@@ -87,7 +86,7 @@ async def open_writer(
             if not lost:
                 raise
             exclude.clear()  # there is no other worker
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(RETRY_PAUSE)
 
 
 async def assign(

@@ -30,6 +30,7 @@ _ASK_AGAIN = 5.0
 _HURRY = 0.5
 _STRAGGLER = 15.0  # above what a disk under pressure takes
 _PATIENCE = 20.0  # a worker that is restarted serves again within this time (s)
+RETRY_PAUSE = 0.1  # s before a worker that went away is asked again
 
 
 def local_socket_name(cluster_id: str, worker: WorkerAddress) -> str:

@@ -25,7 +25,7 @@ def status_field(inode: Inode, path: str) -> bytes:
     name = path.rpartition("/")[2]
     if inode.kind is not FileType.FILE or inode.xattrs or inode.ufs_mtime:
         whole = _Status()
-        fill_status(whole, status_of(inode, path, name))
+        fill_status(whole, status_of(inode, path))
         return first_field(whole.SerializeToString())
     key = (
         inode.mode, inode.owner, inode.group, inode.nlink, inode.replicas, inode.block_size,
@@ -51,7 +51,7 @@ def _encode_alike(key: tuple[object, ...], inode: Inode) -> bytes:
     if len(_alike) >= _ALIKE_MAX:
         _alike.clear()
     status = _Status()
-    fill_status(status, status_of(inode, "", ""))
+    fill_status(status, status_of(inode, ""))
     for field in _OWN:
         status.ClearField(field)
     encoded = _alike[key] = status.SerializePartialToString()

@@ -20,7 +20,7 @@ class StoredFile(msgspec.Struct, frozen=True):
     @property
     def status(self) -> FileStatus:
         """What stat tells of it."""
-        return status_of(self.inode, self.path, self.path.rpartition("/")[2])
+        return status_of(self.inode, self.path)
 
 
 class SnapshotEntry(msgspec.Struct, frozen=True):

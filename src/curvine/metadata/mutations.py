@@ -51,10 +51,6 @@ from curvine.model.path import join
 _WALK_STEP = 100  # inodes changed in one batch by a recursive operation
 
 
-def _status(inode: Inode, path: str) -> FileStatus:
-    return status_of(inode, path, path.rpartition("/")[2])
-
-
 def _change(
     draft: Draft, inodes: list[tuple[str, int]], change: Callable[[Draft, Inode], None]
 ) -> None:
@@ -98,17 +94,16 @@ class Mutations(Reads):
 
     def create(self, path: str, opts: CreateOpts, flags: int, *, req_id: int = 0) -> FileStatus:
         """Create a file, or overwrite it where flags say so."""
-        return _status(self.created(path, opts, flags, req_id=req_id), path)
+        return status_of(self.created(path, opts, flags, req_id=req_id), path)
 
     def created(self, path: str, opts: CreateOpts, flags: int, *, req_id: int = 0) -> Inode:
         """``create``; the file's record."""
         if seen := self._replayed(Op.CREATE, req_id):
             return self._seen_inode(path, seen)
-        draft = Draft(self._view, self._clock.now_ms())
-        inode = create.create(draft, path, opts, flags, self.limits)
-        draft.subject = inode.id
-        self._commit(draft, Op.CREATE, req_id)
-        return inode
+        limits = self.limits
+        return self._subject(
+            Op.CREATE, req_id, lambda draft: create.create(draft, path, opts, flags, limits)
+        )
 
     def create_with_block(
         self, path: str, opts: CreateOpts, flags: int, first: blocks.Choose, *, req_id: int = 0
@@ -349,11 +344,15 @@ class Mutations(Reads):
         self, op: Op, req_id: int, path: str, rule: Callable[[Draft], Inode]
     ) -> FileStatus:
         """Run a rule that gives the inode at ``path``."""
+        return status_of(self._subject(op, req_id, rule), path)
+
+    def _subject(self, op: Op, req_id: int, rule: Callable[[Draft], Inode]) -> Inode:
+        """Run a rule that gives the inode that the change is about."""
         draft = Draft(self._view, self._clock.now_ms())
         inode = rule(draft)
         draft.subject = inode.id
         self._commit(draft, op, req_id)
-        return status_of(inode, path, path.rpartition("/")[2])
+        return inode
 
     def _seen_inode(self, path: str, seen: RetryRow) -> Inode:
         """The inode that the first answer was about, or what the path is now."""
@@ -363,7 +362,7 @@ class Mutations(Reads):
         return Draft(self._view, 0).resolve(path)
 
     def _current(self, path: str, seen: RetryRow) -> FileStatus:
-        return _status(self._seen_inode(path, seen), path)
+        return status_of(self._seen_inode(path, seen), path)
 
     def _walk(self, path: str, root: Inode, change: Callable[[Draft, Inode], None]) -> Steps[None]:
         """Apply ``change`` to everything below ``root``, a bounded batch a step."""

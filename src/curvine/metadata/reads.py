@@ -30,7 +30,7 @@ Listed = tuple[str, Inode]  # path, record
 def listed_status(row: Listed) -> FileStatus:
     """What stat of a listed path tells."""
     path, inode = row
-    return status_of(inode, path, path.rpartition("/")[2])
+    return status_of(inode, path)
 
 
 class Reads(Core):
@@ -38,10 +38,8 @@ class Reads(Core):
 
     def status(self, path: str) -> FileStatus:
         """Stat; links are not followed. NotFound if missing."""
-        inode = self._view.resolve(path)
-        if inode is None:
-            raise NotFound(f"File {path} not found")
-        return status_of(inode, path, path.rpartition("/")[2])
+        inode, _ = self.known(path)
+        return status_of(inode, path)
 
     def known(self, path: str) -> Known:
         """The record of a path, and what to ask :meth:`is_unchanged` about later. NotFound."""
@@ -66,7 +64,7 @@ class Reads(Core):
         path = self.path_of(inode_id)
         if inode is None or path is None:
             return None
-        return status_of(inode, path, inode.name)
+        return status_of(inode, path)
 
     def exists(self, path: str) -> bool:
         """Whether the path resolves."""

@@ -201,13 +201,13 @@ decode_export = msgspec.msgpack.Decoder(ExportRow).decode
 decode_batch = msgspec.msgpack.Decoder(Batch).decode
 
 
-def status_of(inode: Inode, path: str, name: str) -> FileStatus:
-    """What stat of ``path`` tells; ``name`` is its last component ("" for the root)."""
+def status_of(inode: Inode, path: str) -> FileStatus:
+    """What stat of ``path`` tells; the root has no name."""
     is_dir = inode.kind is FileType.DIR
     return FileStatus(
         id=inode.id,
         path=path,
-        name=name,
+        name=path.rpartition("/")[2],
         is_dir=is_dir,
         mtime=inode.mtime,
         atime=inode.atime,

@@ -43,9 +43,9 @@ def add_block(
     following = _following(draft, inode, last_block_id)
     if following is not None:
         if following.copies == 0:
-            following = _assigned(draft, following, choose(_status(inode, path)))
+            following = _assigned(draft, following, choose(status_of(inode, path)))
         return inode, following
-    workers = tuple(dict.fromkeys(choose(_status(inode, path))))
+    workers = tuple(dict.fromkeys(choose(status_of(inode, path))))
     if not workers:
         raise Common(f"No available worker found for a block of {path}")
     inode = _committed(draft, inode, commits)
@@ -70,7 +70,7 @@ def with_first_block(draft: Draft, path: str, inode: Inode, choose: Choose) -> I
     """An empty file with a block to be written, if ``choose`` knows workers for it."""
     if inode.block_num or inode.len or inode.kind is not FileType.FILE or not inode.block_size:
         return inode
-    workers = choose(_status(inode, path))
+    workers = choose(status_of(inode, path))
     if not workers:
         return inode
     return add_block(draft, path, inode.id, (), 0, None, lambda _: workers)[0]
@@ -172,10 +172,6 @@ def check_layout(path: str, inode: Inode, blocks: Sequence[Block]) -> None:
             raise Common(
                 f"Block {block.id} of {path} has {block.len} bytes instead of {inode.block_size}"
             )
-
-
-def _status(inode: Inode, path: str) -> FileStatus:
-    return status_of(inode, path, path.rpartition("/")[2])
 
 
 def _following(draft: Draft, inode: Inode, last_block_id: int | None) -> Block | None:
