@@ -44,13 +44,9 @@ def seaweed(
 
 
 def _served(request: pytest.FixtureRequest, server: S3Server) -> Iterator[None]:
-    server.start()
-    try:
-        server.make_bucket("suite")
+    with server.serving("suite"):
         request.cls.server = server
         yield
-    finally:
-        server.kill()
 
 
 @pytest.mark.usefixtures("seaweed")

@@ -162,17 +162,12 @@ class Node:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    server = SeaweedServer(tmp_path / "s3")
-    server.start()
-    try:
-        server.make_bucket("test")
+    with SeaweedServer(tmp_path / "s3").serving("test") as server:
         node = Node(tmp_path, server.endpoint)
         try:
             yield node
         finally:
             node.stop()
-    finally:
-        server.kill()
 
 
 def curvine_paths(table: str) -> list[str]:

@@ -140,13 +140,8 @@ def shown(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
-    running = SeaweedServer(tmp_path_factory.mktemp("s3"))
-    running.start()
-    try:
-        running.make_bucket("tree")
+    with SeaweedServer(tmp_path_factory.mktemp("s3")).serving("tree") as running:
         yield running
-    finally:
-        running.kill()
 
 
 @pytest.fixture(scope="module")

@@ -85,15 +85,10 @@ class _Forward(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    server = SeaweedServer(tmp_path_factory.mktemp("weed"))
-    server.start()
-    try:
-        server.make_bucket("data")
+    with SeaweedServer(tmp_path_factory.mktemp("weed")).serving("data") as server:
         front = Proxy(server.port)
         yield front
         front.shutdown()
-    finally:
-        server.kill()
 
 
 @asynccontextmanager

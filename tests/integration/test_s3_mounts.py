@@ -33,13 +33,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
-    running = SeaweedServer(tmp_path_factory.mktemp("weed"))
-    running.start()
-    try:
-        running.make_bucket("data")
+    with SeaweedServer(tmp_path_factory.mktemp("weed")).serving("data") as running:
         yield running
-    finally:
-        running.kill()
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,11 @@ import pytest
 from curvine import errors
 from curvine.clock import ManualClock
 from curvine.fuse.abi import constants as c
-from curvine.fuse.nodes import ORPHANS
 from curvine.fuse.settings import Settings
-from curvine.testing.fuse_kernel import Handle, Kernel, PassthroughLog, run
+from curvine.testing.fuse_kernel import Handle, Kernel, PassthroughLog, orphans_of, run
 from curvine.testing.memory_fs import MemoryFileSystem
 
 ROOT = c.ROOT_ID
-
-
-def orphans_of(fs: MemoryFileSystem) -> list[str]:
-    hidden = fs.root.children.get(ORPHANS[1:])
-    return [n for s in (hidden.children.values() if hidden else ()) for n in s.children]
 
 
 def test_written_bytes_are_read_back_before_and_after_close() -> None:

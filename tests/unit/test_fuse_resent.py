@@ -7,9 +7,8 @@ import pytest
 
 from curvine.fuse.abi import constants as c
 from curvine.fuse.abi.opcodes import Opcode
-from curvine.fuse.nodes import ORPHANS
 from curvine.model.inode import FreeResult, RenameFlag
-from curvine.testing.fuse_kernel import Kernel, run
+from curvine.testing.fuse_kernel import Kernel, orphans_of, run
 from curvine.testing.memory_fs import MemoryFileSystem
 
 ROOT = c.ROOT_ID
@@ -38,10 +37,6 @@ class Remembering(MemoryFileSystem):
     ) -> bool:
         return await super().rename(src, dst, flags) if self._is_new(req_id) else True
 
-    def hidden(self) -> list[str]:
-        found = self.root.children.get(ORPHANS[1:])
-        return [n for s in (found.children.values() if found else ()) for n in s.children]
-
 
 @pytest.mark.parametrize("others", [0, 1])
 def test_an_unlink_whose_file_was_put_aside(others: int) -> None:
@@ -59,7 +54,7 @@ def test_an_unlink_whose_file_was_put_aside(others: int) -> None:
         await kernel.close_handle(handle)
         again = kernel.message(Opcode.UNLINK, ROOT, b"a\0", unique=998 | c.UNIQUE_RESEND)
         await kernel.send(again)
-        assert fs.hidden() == [] and not await fs.exists("/a")
+        assert orphans_of(fs) == [] and not await fs.exists("/a")
         if others:
             assert (await fs.status("/b")).nlink == 1
 
@@ -83,7 +78,7 @@ def test_a_rename_over_an_open_file(put_aside: bool) -> None:
         await kernel.restart()
         await kernel.close_handle(handle)
         await kernel.send(kernel.message(Opcode.RENAME, ROOT, body, unique=998 | c.UNIQUE_RESEND))
-        assert fs.hidden() == [] and not await fs.exists("/a.new")
+        assert orphans_of(fs) == [] and not await fs.exists("/a.new")
         found = await kernel.lookup(ROOT, "a")
         assert await kernel.read_file(found.nodeid) == b"new"
 

@@ -26,7 +26,7 @@ from curvine.fuse.handles import Handles
 from curvine.fuse.lockrecords import LockRecords
 from curvine.fuse.locks import FileLocks
 from curvine.fuse.noderecords import create_table
-from curvine.fuse.nodes import Nodes
+from curvine.fuse.nodes import ORPHANS, Nodes
 from curvine.fuse.nodetable import NodeTable
 from curvine.fuse.orphans import Orphans
 from curvine.fuse.passthrough import Passthrough
@@ -35,6 +35,7 @@ from curvine.fuse.session import Session
 from curvine.fuse.settings import Settings
 from curvine.fuse.surroundings import Errands, Surroundings
 from curvine.fuse.volume import Reply, Volume
+from curvine.testing.memory_fs import MemoryFileSystem
 
 _HEADER = IN_HEADER.size
 _OUT = Struct("=IiQ")
@@ -82,6 +83,13 @@ class PassthroughLog(Passthrough):
     def close(self, backing_id: int) -> None:
         if backing_id:
             self.closed.append(backing_id)
+
+
+def orphans_of(fs: MemoryFileSystem) -> list[str]:
+    """What the orphan directories of all sessions hold."""
+    hidden = (fs.root.children or {}).get(ORPHANS[1:])
+    sessions = (hidden.children or {}).values() if hidden else ()
+    return [name for session in sessions for name in session.children or ()]
 
 
 class Kernel:

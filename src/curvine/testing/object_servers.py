@@ -10,14 +10,18 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
+
+from curvine.testing.cluster import free_port
 
 ACCESS, SECRET, REGION = "CURVINETESTKEY", "curvine-test-secret", "us-east-1"
 _START = 30.0  # s
@@ -31,14 +35,10 @@ def program(name: str) -> str | None:
 
 def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
 
 
 class S3Server(ABC):
@@ -84,6 +84,16 @@ class S3Server(ABC):
                 tail = (self.directory / "log").read_text(errors="replace")[-2000:]
                 raise RuntimeError(f"{command[0]} did not start:\n{tail}")
             time.sleep(0.05)  # the condition is asked again; the server gives no signal
+
+    @contextmanager
+    def serving(self, bucket: str) -> Iterator[Self]:
+        """Started, with an empty bucket, until the context ends."""
+        self.start()
+        try:
+            self.make_bucket(bucket)
+            yield self
+        finally:
+            self.kill()
 
     def kill(self) -> None:
         """End it with SIGKILL."""
